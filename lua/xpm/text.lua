@@ -24,7 +24,9 @@ local function after_string(s, i)
     if c == 7 then return stop + 1 end
     if c == 27 then return s:sub(stop + 1, stop + 1) == "\\" and stop + 2 or i end
     if c == 10 then return i end
-    if s:byte(stop + 1) == 0x9C then return stop + 2 end
+    local second = s:byte(stop + 1) or 0
+    if second == 0x9C then return stop + 2 end
+    if second >= 0x80 and second < 0xA0 then return i end
     stop = s:find("[\n\7\27\xC2]", stop + 1)
   end
   return i
