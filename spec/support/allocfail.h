@@ -12,7 +12,8 @@
 
 #include <stdbool.h>
 
-bool xpm_alloc_may(void);
+/* What allocfail.c asks. With ALLOCFAIL_OWN_HOOK the file that includes this defines it, by allocfail_may. */
+__attribute__((visibility("default"))) bool xpm_alloc_may(void);
 
 static struct {
     long at;      /* the allocation that fails, counted from 0; -1: none */
@@ -21,7 +22,8 @@ static struct {
     bool lasting; /* all from `at` on fail */
 } allocfail = { -1, 0, 0, false };
 
-__attribute__((visibility("default"))) bool xpm_alloc_may(void)
+/* Counts one allocation; false if it is to fail. */
+static inline bool allocfail_may(void)
 {
     long n = allocfail.seen++;
     if (allocfail.at < 0 || (allocfail.lasting ? n < allocfail.at : n != allocfail.at))
@@ -52,5 +54,12 @@ static inline bool allocfail_next(long n)
     allocfail_begin(n, false);
     return true;
 }
+
+#ifndef ALLOCFAIL_OWN_HOOK
+bool xpm_alloc_may(void)
+{
+    return allocfail_may();
+}
+#endif
 
 #endif
