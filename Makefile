@@ -138,7 +138,7 @@ LIBS_all   = $(LIBS_config) $(LIBS_git) $(LIBS_db) $(LIBS_base) -lpthread -lm
 UNIT_LD   := -Wl,--wrap=malloc -Wl,--wrap=calloc -Wl,--wrap=realloc
 
 spec: $(UNITS) $(CHILDREN) $(if $(SANITIZE),$(BUILD)/spec/bin/lua5.4)
-stress: $(BUILD)/spec/support/lua_stress
+stress: $(BUILD)/spec/support/lua_stress $(if $(SANITIZE),$(BUILD)/spec/bin/lua5.4 $(BUILD)/spec/stress/faulty.so)
 fuzz: $(FUZZERS)
 
 $(UNITS): $(BUILD)/%: $(BUILD)/obj/%.o $(BUILD)/obj/spec/support/allocfail.o $(LIBALL)
@@ -155,6 +155,10 @@ $(BUILD)/spec/support/lua_stress: $(BUILD)/obj/spec/support/lua_stress.o
 	@mkdir -p $(@D)
 	$(call say,LD $@)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -Wl,-E -o $@ $< -llua5.4
+
+$(BUILD)/spec/stress/faulty.so: $(BUILD)/obj/spec/stress/faulty.o $(ALLOC_OBJ)
+	@mkdir -p $(@D)
+	$(Q)$(CC) -shared $(CFLAGS) $(LDFLAGS) $(MODULE_LD) -o $@ $^
 
 $(FUZZERS): $(BUILD)/%: $(BUILD)/obj/%.o $(LIBALL)
 	@mkdir -p $(@D)
@@ -204,11 +208,17 @@ check-sanitizers:
 	@$(SAN_MAKE) all spec
 	@$(RUN_TESTS) --sanitized --build $(BUILD)-asan $(UNITS:$(BUILD)/%=$(BUILD)-asan/%) $(SPECS)
 
+# In the plain build, where libraries' allocations fail too, and in the sanitizer build.
 check-stress:
+	@$(SUBMAKE) all stress
 	@$(SAN_MAKE) all stress
-	@$(RUN_TESTS) --sanitized --build $(BUILD)-asan \
-	  $(foreach s,$(SCENARIOS),'tap:allocations $s:$(BUILD)-asan/spec/support/lua_stress sweep $s' \
-	                           'tap:collections $s:$(BUILD)-asan/spec/support/lua_stress gc $s')
+	@bad=0; \
+	$(RUN_TESTS) --build $(BUILD) $(foreach s,$(SCENARIOS),\
+	  'tap:allocations of the process, $s:$(BUILD)/spec/support/lua_stress sweep $s') || bad=1; \
+	$(RUN_TESTS) --sanitized --build $(BUILD)-asan 'tap:selftest:sh spec/support/selftest' $(foreach s,$(SCENARIOS),\
+	  'tap:allocations, $s:$(BUILD)-asan/spec/support/lua_stress sweep $s' \
+	  'tap:collections, $s:$(BUILD)-asan/spec/support/lua_stress gc $s') || bad=1; \
+	exit $$bad
 
 check-fuzz:
 	@$(SUBMAKE) BUILD=$(BUILD)-fuzz CC=clang CFLAGS='-O1 -g' SUPERVISOR_LD= ALLOC_OBJ= MODULE_LD= \
