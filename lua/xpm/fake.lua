@@ -39,8 +39,8 @@ local instances = setmetatable({}, { __mode = "k" }) -- metatable of instances -
 local CALL = {}
 local MAX_DEPTH = 100 -- from here on paths do not grow: x = x:step() may go on for ever
 local CONSTRUCTORS = { "initialize", "init", "_init", "__init", "new" }
-local ARITHMETIC = { "__add", "__sub", "__mul", "__div", "__mod", "__pow", "__unm", "__idiv", "__band", "__bor", "__bxor",
-  "__bnot", "__shl", "__shr" }
+local ARITHMETIC = { "__add", "__sub", "__mul", "__div", "__mod", "__pow", "__unm", "__idiv",
+  "__band", "__bor", "__bxor", "__bnot", "__shl", "__shr" }
 
 local ipairs_iterator = ipairs {}
 

@@ -1,9 +1,10 @@
--- Mocked modules: `require` gives fakes (xpm.fake) for the named modules and all below them, until the handle is removed.
+-- Mocked modules: `require` gives fakes (xpm.fake) for the named modules and all below them, until the handle is
+-- removed.
 --
 -- A searcher, first in package.searchers, answers for names that are mocked. Modules of these names that were loaded
--- before are taken out of package.loaded and kept in `hidden`; they come back when no handle covers their name any more,
--- so that handles may overlap and be removed in any order. What other modules, loaded meanwhile, have taken from a fake
--- stays with them.
+-- before are taken out of package.loaded and kept in `hidden`; they come back when no handle covers their name any
+-- more, so that handles may overlap and be removed in any order. What other modules, loaded meanwhile, have taken from
+-- a fake stays with them.
 
 local fake = require "xpm.fake"
 

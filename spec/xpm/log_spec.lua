@@ -68,8 +68,8 @@ describe("xpm.log", function()
     assert.equal("debug", log.level())
     local ok, message = pcall(function() log.set_level("wran") end)
     assert.is_false(ok)
-    assert.matches("^[^:]*log_spec%.lua:%d+: unknown log level 'wran' %(did you mean 'warn'%?%); levels are trace, debug,"
-      .. " info, warn, error$", message)
+    assert.matches("^[^:]*log_spec%.lua:%d+: unknown log level 'wran' %(did you mean 'warn'%?%); levels are trace,"
+      .. " debug, info, warn, error$", message)
     assert.error_matches(function() log.set_level(3) end, "unknown log level '3'; levels are")
     assert.error_matches(function() log.set_level("info", 3) end, "must be a name")
     assert.error_matches(function() log.module("") end, "takes a module's name")

@@ -158,8 +158,8 @@ describe("a fake", function()
 
   it("takes part in arithmetic", function()
     local a = torch.a
-    for _, value in ipairs { a + 1, 1 + a, a - 1, a * a, a / 2, a % 2, a ^ 2, -a, a // 2, a & 1, 1 | a, a ~ 1, ~a, a << 1,
-      a >> 1, "x" + a } do
+    for _, value in ipairs { a + 1, 1 + a, a - 1, a * a, a / 2, a % 2, a ^ 2, -a, a // 2, a & 1, 1 | a, a ~ 1, ~a,
+      a << 1, a >> 1, "x" + a } do
       assert.is_true(fake.is(value))
     end
   end)

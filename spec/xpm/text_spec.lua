@@ -92,8 +92,8 @@ end)
 
 describe("quantities", function()
   it("are durations", function()
-    local expected = { [0] = "0 s", [0.035] = "35 ms", [0.25] = "0.2 s", [3.2] = "3.2 s", [9.96] = "10 s", [42] = "42 s",
-      [59.7] = "1m 00s", [303] = "5m 03s", [3599.6] = "1h 00m", [3720] = "1h 02m", [86399] = "1d 00h",
+    local expected = { [0] = "0 s", [0.035] = "35 ms", [0.25] = "0.2 s", [3.2] = "3.2 s", [9.96] = "10 s",
+      [42] = "42 s", [59.7] = "1m 00s", [303] = "5m 03s", [3599.6] = "1h 00m", [3720] = "1h 02m", [86399] = "1d 00h",
       [97200 + 86400] = "2d 03h", [-3.2] = "-3.2 s", [math.huge] = "?" }
     for seconds, shown in pairs(expected) do assert.equal(shown, text.duration(seconds)) end
     assert.equal("?", text.duration(0 / 0))
