@@ -28,8 +28,8 @@ PATH_DEFS    = -DXPM_LUADIR='"$(LUADIR)"' -DXPM_LIBDIR='"$(LIBDIR)"'
 
 DEB_BUILD := gcc libc6-dev make pkg-config lua5.4 liblua5.4-dev libyaml-dev libcjson-dev libsqlite3-dev libgit2-dev \
              libsodium-dev lua-argparse git ca-certificates
-DEB_TEST  := lua-busted lua-penlight tmux procps
-DEB_CHECK := lua-check clang libclang-rt-14-dev
+DEB_TEST  := lua-busted lua-penlight lua-check tmux procps
+DEB_CHECK := clang libclang-rt-14-dev
 
 # What src/base needs is offered to all; --as-needed drops what a module does not use.
 LIBS_base   := -lcjson -lsodium
@@ -55,7 +55,7 @@ bind_obj = $(call obj,$(wildcard src/lua/$(1).c src/lua/$(1)_*.c) src/lua/common
         spec stress fuzz FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:
-all: $(PROGRAM) $(SUPERVISOR) $(SOFILES)
+all: $(if $(PROGRAM),$(PROGRAM) $(BUILD)/source-tree) $(SUPERVISOR) $(SOFILES)
 
 help:
 	@echo 'make            build into $(BUILD)/ ($(BUILD)/xpm runs from here)'
@@ -119,6 +119,11 @@ $(BUILD)/lib/xpm/xpm-supervisor: $(BUILD)/obj/src/engine/supervisor_main.o $(LIB
 	@mkdir -p $(@D)
 	$(call say,LD $@)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $(SUPERVISOR_LD) -o $@ $< $(LIBALL) -lsodium
+
+# Where the Lua modules of a build outside of the tree are (see src/main.c); never installed.
+$(BUILD)/source-tree: FORCE
+	@mkdir -p $(@D)
+	@printf '%s\n' '$(CURDIR)' | cmp -s - $@ || printf '%s\n' '$(CURDIR)' > $@
 
 $(BUILD)/xpm: $(BUILD)/obj/src/main.o
 	$(call say,LD $@)
@@ -199,7 +204,7 @@ test:
 	@$(RUN_TESTS) --build $(BUILD) $(UNITS) $(SPECS)
 
 lint check-lint:
-	$(call need,$(DEB_BUILD) $(DEB_CHECK))
+	$(call need,$(DEB_BUILD) $(DEB_TEST) $(DEB_CHECK))
 	@$(RUN_TESTS) --build $(BUILD) 'tap:lint:$(LUA) spec/support/lint' \
 	  'exit:build with -Werror:$(SUBMAKE) BUILD=$(BUILD)-werror CFLAGS="-O2 -g -Werror" all spec stress' \
 	  'exit:build with clang -Werror:$(SUBMAKE) BUILD=$(BUILD)-clang CC=clang CFLAGS="-O1 -Werror" all spec stress'

@@ -55,7 +55,16 @@ static void report(bool ok, const char *what, const char *detail)
 {
     tests++;
     bad += !ok;
-    printf("%sok %d - %s%s%s\n", ok ? "" : "not ", tests, what, *detail ? ": " : "", detail);
+    printf("%sok %d - %s\n", ok ? "" : "not ", tests, what);
+    if (*detail)
+        fputs("# ", stdout);
+    for (const char *c = detail; *c; c++) {
+        putchar(*c);
+        if (*c == '\n')
+            fputs("# ", stdout);
+    }
+    if (*detail)
+        putchar('\n');
     fflush(stdout);
 }
 
@@ -287,10 +296,6 @@ static void test(const char *path, enum way way, long n, double budget, bool *sk
         snprintf(detail, sizeof detail, "leaks");
         out = OUT_BAD;
     }
-    for (char *c = detail; *c; c++) {
-        if (*c == '\n')
-            *c = '|';
-    }
     snprintf(what, sizeof what, "%s (%ld runs%s, %.1f s)", way_names[way], runs, step > 1 ? ", not all n" : "",
              seconds() - start);
     report(out == OUT_DONE, what, detail);
@@ -317,11 +322,12 @@ int main(int argc, char **argv)
         /* Twice, for what libraries set up once and keep. */
         test(argv[2], WAY_PLAIN, 0, budget, &skip_lua);
         test(argv[2], WAY_PLAIN, 0, budget, &skip_lua);
-        if (strcmp(argv[1], "sweep") == 0) {
+        bool sweep = strcmp(argv[1], "sweep") == 0 && !bad;
+        if (sweep) {
             test(argv[2], WAY_C_ONE, first, budget, &skip_lua);
             test(argv[2], WAY_C_ALL, first, budget, &skip_lua);
         }
-        if (strcmp(argv[1], "sweep") == 0 && !skip_lua) {
+        if (sweep && !skip_lua) {
             test(argv[2], WAY_LUA_ONE, first, budget, &skip_lua);
             test(argv[2], WAY_LUA_ALL, first, budget, &skip_lua);
         }

@@ -1,0 +1,92 @@
+/* src/config on arbitrary bytes: the input is a YAML file, then, after a line of "---c", assignments of the command line,
+ * one a line. What loads is written as JSON, which must be JSON, and be the same when it is read as YAML. What does not
+ * load says why. */
+#include <fcntl.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/json.h"
+#include "config/config.h"
+#include "config/json_out.h"
+#include "config/yaml.h"
+
+#define MARK "\n---c\n"
+#define MOST 16
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void require(bool ok)
+{
+    if (!ok)
+        abort();
+}
+
+static void write_file(const char *path, const uint8_t *data, size_t size)
+{
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    require(fd >= 0 && write(fd, data, size) == (ssize_t)size && close(fd) == 0);
+}
+
+/* JSON is YAML: read back, it must be written the same again. */
+static void reread(const struct xpm_buf *json)
+{
+    struct xpm_store st = XPM_STORE_INIT;
+    struct xpm_problems problems = XPM_PROBLEMS_INIT(&st);
+    struct xpm_value *v = NULL;
+    struct xpm_buf again = XPM_BUF_INIT;
+    uint32_t source;
+    require(xpm_source_add(&st, &source, "again", 5, XPM_SOURCE_TEXT) == XPM_OK);
+    if (xpm_yaml_read(&v, &st, source, json->data, json->len, &problems) == XPM_OK) {
+        require(v && xpm_json_value(&again, v, 0));
+        require(again.len == json->len && memcmp(again.data, json->data, json->len) == 0);
+    } else {
+        require(problems.code == XPM_ELIMIT); /* libyaml's keys and our depth are limited; nothing else may be wrong */
+    }
+    xpm_buf_free(&again);
+    xpm_problems_free(&problems);
+    xpm_store_free(&st);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    static char folder[] = "/tmp/xpm-fuzz-XXXXXX";
+    static bool made;
+    if (!made) {
+        require(mkdtemp(folder) && chdir(folder) == 0);
+        made = true;
+    }
+    const uint8_t *mark = size > strlen(MARK) ? memmem(data, size, MARK, strlen(MARK)) : NULL;
+    size_t yaml = mark ? (size_t)(mark - data) : size;
+    write_file("main.yaml", data, yaml);
+    struct xpm_config_text assignments[MOST];
+    size_t count = 0;
+    for (size_t at = mark ? yaml + strlen(MARK) : size; at < size && count < MOST;) {
+        const uint8_t *end = memchr(data + at, '\n', size - at);
+        size_t len = end ? (size_t)(end - data) - at : size - at;
+        assignments[count++] = (struct xpm_config_text){ (const char *)data + at, len };
+        at += len + 1;
+    }
+
+    struct xpm_config c;
+    struct xpm_config_input in = { .overrides = assignments, .override_count = count, .main = { "main.yaml", 9 },
+                                   .limit = XPM_CONFIG_LIMIT };
+    xpm_config_init(&c);
+    struct xpm_problems problems = XPM_PROBLEMS_INIT(&c.store);
+    int code = xpm_config_load(&c, &in, &problems);
+    if (code == XPM_OK) {
+        struct xpm_buf json = XPM_BUF_INIT;
+        struct xpm_json *root = NULL;
+        require(c.root && xpm_json_value(&json, c.root, 0));
+        require(xpm_json_parse(&root, json.data, json.len, NULL) == XPM_OK);
+        xpm_json_free(root);
+        reread(&json);
+        xpm_buf_free(&json);
+    } else {
+        require(problems.count > 0 && problems.text.len > 0 && !memchr(problems.text.data, '\x1b', problems.text.len));
+    }
+    xpm_problems_free(&problems);
+    xpm_config_free(&c);
+    return 0;
+}
