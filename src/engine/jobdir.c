@@ -305,7 +305,7 @@ int xpm_jobdir_probe(struct xpm_facts *f, const struct xpm_jobdir *dir, const ch
         f->reason = XPM_LOST;
         f->started_at = holder.since;
         memcpy(f->hostname, holder.host.name, sizeof f->hostname);
-        snprintf(f->message, sizeof f->message, "its supervisor died: nobody knows how it ended");
+        xpm_facts_say(f, "its supervisor died: nobody knows how it ended");
     }
     return 0;
 }

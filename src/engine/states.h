@@ -49,6 +49,9 @@ struct xpm_facts {
     char message[320];   /* one line; "" when there is nothing to say */
 };
 
+/* Sets the message; what does not fit is cut at a character's end. */
+void xpm_facts_say(struct xpm_facts *facts, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
 #define XPM_FACTS_INIT { XPM_UNSCHEDULED, XPM_NO_REASON, -1, 0, 0, 0, -1, -1, 0, "", "" }
 
 #endif
