@@ -2,8 +2,8 @@
  * handed to cJSON. So cJSON never sees a text it would read laxly ("01", "+1"), and its failure means no memory.
  *
  * cJSON keeps numbers as doubles. A second pass visits the number nodes and the number literals, both in document
- * order, and puts the exact int64 into the eight bytes of `valuedouble` of every node whose literal is an integer, marked by a
- * flag of ours in `type`. cJSON looks only at its own bits there, also when it frees. */
+ * order, and puts the exact int64 into the eight bytes of `valuedouble` of every node whose literal is an integer,
+ * marked by a flag of ours in `type`. cJSON looks only at its own bits there, also when it frees. */
 #include "base/json.h"
 
 #include <cjson/cJSON.h>
