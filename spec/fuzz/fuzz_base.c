@@ -1,6 +1,7 @@
 /* src/base on arbitrary bytes: what the JSON reader takes keeps its promises, and what the writers write is well formed. */
 #include <math.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,11 +13,13 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static void require(bool ok)
-{
-    if (!ok)
-        abort();
-}
+#define require(condition)                                                    \
+    do {                                                                      \
+        if (!(condition)) {                                                   \
+            fprintf(stderr, "%s:%d: not so: %s\n", __FILE__, __LINE__, #condition); \
+            abort();                                                          \
+        }                                                                     \
+    } while (0)
 
 /* Visits all nodes; floats must survive being written and read. */
 static void visit(const struct xpm_json *n, int depth)
