@@ -24,8 +24,8 @@ return {
     local origin = tree:where "map.a"
     local origins = tree:origins()
     tree:close()
-    assert(json == '{"id":"stress","list":[1,2.5,"text","more","y"],"other":[1,2.5,"text"],'
-      .. '"map":{"a":7,"b":{"c":null,"d":"stress/x"},"e":{"f":0.001}}}', json)
+    assert(json == '{"id": "stress", "list": [1, 2.5, "text", "more", "y"], "other": [1, 2.5, "text"], '
+      .. '"map": {"a": 7, "b": {"c": null, "d": "stress/x"}, "e": {"f": 0.001}}}', json)
     assert(all.map.b.d == "stress/x" and origin and #origins > 5)
     local value
     value, message = config.parse_yaml("a: [x, {b: 1}]\nc: |\n  long\n  text\n")
