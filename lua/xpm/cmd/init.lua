@@ -240,7 +240,9 @@ local function handler(e)
   end
   if type(e) == "table" and getmetatable(e) == Help then return e end
   if e == "interrupted" then return errors.Interrupted("interrupted") end
-  if type(e) == "string" and e:find("^broken installation: ") then return setmetatable({ message = e, exit = BUG }, errors.Error) end
+  if type(e) == "string" and e:find("^broken installation: ") then
+    return setmetatable({ message = e, exit = BUG }, errors.Error)
+  end
   return { bug = tostring(e), traceback = debug.traceback(nil, 2) }
 end
 
