@@ -321,7 +321,8 @@ int main(int argc, char **argv)
     } else {
         /* Twice, for what libraries set up once and keep. */
         test(argv[2], WAY_PLAIN, 0, budget, &skip_lua);
-        test(argv[2], WAY_PLAIN, 0, budget, &skip_lua);
+        if (!bad)
+            test(argv[2], WAY_PLAIN, 0, budget, &skip_lua);
         bool sweep = strcmp(argv[1], "sweep") == 0 && !bad;
         if (sweep) {
             test(argv[2], WAY_C_ONE, first, budget, &skip_lua);
