@@ -120,7 +120,7 @@ static int below_leaf(struct assign *a, const struct xpm_value *v)
 {
     struct xpm_buf b = XPM_BUF_INIT;
     a->depth--;
-    xpm_buf_addf(&b, "it is a %s", xpm_kind_word(v));
+    xpm_buf_addf(&b, "it is %s", xpm_kind_phrase(v));
     if (v->source != a->at.source) {
         xpm_buf_adds(&b, " (");
         xpm_place_text(&b, a->st, xpm_value_place(v));
@@ -186,8 +186,8 @@ static void take_back(struct xpm_value *v)
         xpm_map_remove(v->u.map, &v->u.map->entries[v->u.map->count - 1]);
 }
 
-static int assign_path(struct assign *a, struct xpm_value *root, const char *path, const char *end, struct xpm_value *value,
-                       struct xpm_buf *scratch)
+static int assign_path(struct assign *a, struct xpm_value *root, const char *path, const char *end,
+                       struct xpm_value *value, struct xpm_buf *scratch)
 {
     struct xpm_value *v = root, **slot = NULL;
     struct xpm_segment seg;

@@ -1,11 +1,12 @@
-/* Rules. "${path}" names a value from the root, "${.x}" one of the map that holds the string (of the nearest map, when
- * the string stands in a list), each further dot one map up. A string that is one whole interpolation becomes a copy of
- * the value; inside other text only leaves are allowed. "${env:NAME}" and "${env:NAME,default}" are texts; a whole one is
- * read as a plain YAML scalar (an integer past 64 bits stays text). "\${" is "${". Interpolations do not nest.
+/* Rules. "${path}" names a value from the root, "${.x}" one of the map that holds the string (of the nearest map,
+ * when the string stands in a list), each further dot one map up. A string that is one whole interpolation becomes a
+ * copy of the value; inside other text only leaves are allowed. "${env:NAME}" and "${env:NAME,default}" are texts; a
+ * whole one is read as a plain YAML scalar (an integer past 64 bits stays text). "\${" is "${". Interpolations do not
+ * nest.
  *
- * Values are resolved in place, depth first, on demand: a reference first resolves what it names. A value that is being
- * resolved and is named again closes a cycle; paths may lead through maps that are being resolved. Recursion is bounded
- * by one counter over all functions here, so that no input can use up the stack. */
+ * Values are resolved in place, depth first, on demand: a reference first resolves what it names. A value that is
+ * being resolved and is named again closes a cycle; paths may lead through maps that are being resolved. Recursion is
+ * bounded by one counter over all functions here, so that no input can use up the stack. */
 #include "config/interpolate.h"
 
 #include <stdlib.h>
@@ -121,7 +122,7 @@ static int missing(struct work *w, const struct reference *ref, const struct sco
         xpm_step_text(&b, path_of(in));
         xpm_buf_adds(&b, "'");
         if (in->v->kind <= XPM_STRING)
-            xpm_buf_addf(&b, ", a %s", xpm_kind_word(in->v));
+            xpm_buf_addf(&b, ", %s", xpm_kind_phrase(in->v));
     }
     if (in->v->kind == XPM_MAP)
         xpm_near_text(&b, in->v->u.map, seg->s, seg->len);
@@ -129,8 +130,8 @@ static int missing(struct work *w, const struct reference *ref, const struct sco
 }
 
 /* Follows the rest of a path from `sc`, and calls `use` with what it names. */
-static int follow(struct work *w, const struct reference *ref, const struct scope *sc, const char *path, const char *end,
-                  use_fn *use, void *arg)
+static int follow(struct work *w, const struct reference *ref, const struct scope *sc, const char *path,
+                  const char *end, use_fn *use, void *arg)
 {
     struct xpm_segment seg;
     struct xpm_buf scratch = XPM_BUF_INIT;
@@ -267,7 +268,7 @@ static int add_text(struct work *w, struct xpm_buf *out, const char *s, size_t l
     w->st->text += len;
     if (w->st->text > XPM_CONFIG_TEXT) {
         struct xpm_buf b = XPM_BUF_INIT;
-        xpm_buf_adds(&b, "interpolations make more text than the limit of 64 MB");
+        xpm_buf_adds(&b, "interpolations make more text than the limit of 16 MB");
         return wrong(w, XPM_ELIMIT, &b);
     }
     return xpm_buf_add(out, s, len) ? 0 : no_memory(w);
@@ -287,8 +288,9 @@ static int use_text(struct work *w, void *arg, const struct scope *target)
     if (rc)
         return rc;
     if (target->v->kind >= XPM_LIST) {
-        const char *what = target->v->kind == XPM_MAP ? "a map cannot be part of a text" : "a list cannot be part of a text";
-        return wrong_ref(w, XPM_EINVAL, u->ref, what);
+        bool map = target->v->kind == XPM_MAP;
+        return wrong_ref(w, XPM_EINVAL, u->ref,
+                         map ? "a map cannot be part of a text" : "a list cannot be part of a text");
     }
     if (xpm_scalar_text(&text, target->v))
         rc = add_text(w, u->out, text.data ? text.data : "", text.len);
@@ -341,7 +343,8 @@ static int reference_at(struct work *w, const char *s, const char *stop, struct 
     const char *close = memchr(s, '}', (size_t)(stop - s));
     *ref = (struct reference){ s + 2, (size_t)((close ? close : stop) - s) - 2 };
     if (!close)
-        return wrong_ref(w, XPM_EINVAL, &(struct reference){ s + 2, 0 }, "the closing '}' is missing (write \\${ for plain text)");
+        return wrong_ref(w, XPM_EINVAL, &(struct reference){ s + 2, 0 },
+                         "the closing '}' is missing (write \\${ for plain text)");
     if (memmem(ref->s, ref->len, "${", 2))
         return wrong_ref(w, XPM_EINVAL, ref, "interpolations cannot be nested");
     *end = close + 1;
@@ -378,7 +381,8 @@ static int mixed_text(struct work *w, const struct scope *sc, struct xpm_buf *ou
             }
             continue;
         }
-        if ((rc = add_text(w, out, s, (size_t)(dollar - s))) != 0 || (rc = reference_at(w, dollar, stop, &ref, &s)) != 0)
+        rc = add_text(w, out, s, (size_t)(dollar - s));
+        if (rc || (rc = reference_at(w, dollar, stop, &ref, &s)) != 0)
             break;
         if (is_environment(&ref)) {
             rc = environment(w, &ref, &text, &len);

@@ -54,7 +54,8 @@ static int wrong(struct loader *ld, int code, struct xpm_place at, const struct 
     return ld->rc = xpm_problem(ld->problems, code, at, path, "%s", text);
 }
 
-static int wrong_errno(struct loader *ld, int errnum, struct xpm_place at, const struct xpm_step *path, const char *what)
+static int wrong_errno(struct loader *ld, int errnum, struct xpm_place at, const struct xpm_step *path,
+                       const char *what)
 {
     struct xpm_err err = XPM_ERR_INIT;
     xpm_err_errno(&err, errnum, "%s", what);
@@ -119,8 +120,8 @@ static struct xpm_value *read_root(struct loader *ld, int fd, uint32_t source)
         return NULL;
     }
     if (v->kind != XPM_MAP) {
-        ld->rc = xpm_problem(ld->problems, XPM_EINVAL, xpm_value_place(v), NULL, "a map of keys and values is needed, not a %s",
-                             xpm_kind_word(v));
+        ld->rc = xpm_problem(ld->problems, XPM_EINVAL, xpm_value_place(v), NULL,
+                             "a map of keys and values is needed, not %s", xpm_kind_phrase(v));
         return NULL;
     }
     return v;
@@ -179,12 +180,13 @@ static int load_file(struct loader *ld, const char *shown, int role, const struc
                      const struct xpm_step *path);
 
 /* One entry of `imports`, or the value of `parent`. */
-static int import_one(struct loader *ld, const struct opened *by, const struct xpm_value *v, const struct xpm_step *path)
+static int import_one(struct loader *ld, const struct opened *by, const struct xpm_value *v,
+                      const struct xpm_step *path)
 {
     struct xpm_place at = xpm_value_place(v);
     if (v->kind != XPM_STRING)
-        return ld->rc = xpm_problem(ld->problems, XPM_EINVAL, at, path, "the path of a YAML file is needed, not a %s",
-                                    xpm_kind_word(v));
+        return ld->rc = xpm_problem(ld->problems, XPM_EINVAL, at, path, "the path of a YAML file is needed, not %s",
+                                    xpm_kind_phrase(v));
     if (v->len == 0)
         return wrong(ld, XPM_EINVAL, at, path, "the path of a YAML file is needed, not an empty string");
     const char *slash = strrchr(by->shown, '/');
@@ -210,18 +212,16 @@ static int warn_parent(struct loader *ld, struct xpm_place at)
 /* Takes `imports` and `parent` out of a file's map and loads what they name. */
 static int imports_of(struct loader *ld, struct xpm_map *m, const struct opened *self)
 {
-    struct xpm_step step = { .key = "imports", .len = 7 };
+    const struct xpm_step step = { .key = "imports", .len = 7 }, parent = { .key = "parent", .len = 6 };
     struct xpm_entry *e = xpm_map_find(ld->st, m, "imports", 7), *p = xpm_map_find(ld->st, m, "parent", 6);
     if (e && p)
-        return ld->rc = xpm_problem(ld->problems, XPM_EINVAL, xpm_entry_place(p), &(struct xpm_step){ .key = "parent", .len = 6 },
-                                    "parent and imports (line %u) cannot both be in a file: use imports alone", e->line);
+        return ld->rc = xpm_problem(ld->problems, XPM_EINVAL, xpm_entry_place(p), &parent,
+                                    "parent and imports (line %u) cannot both be in a file: use imports", e->line);
     if (p) {
         struct xpm_value *v = p->value;
-        step.key = "parent";
-        step.len = 6;
         int rc = warn_parent(ld, xpm_entry_place(p));
         xpm_map_remove(m, p);
-        return rc ? rc : v->kind == XPM_NULL ? 0 : import_one(ld, self, v, &step);
+        return rc ? rc : v->kind == XPM_NULL ? 0 : import_one(ld, self, v, &parent);
     }
     if (!e)
         return 0;
@@ -231,7 +231,7 @@ static int imports_of(struct loader *ld, struct xpm_map *m, const struct opened 
         return 0;
     if (v->kind != XPM_LIST)
         return ld->rc = xpm_problem(ld->problems, XPM_EINVAL, xpm_value_place(v), &step,
-                                    "a list of YAML files is needed, not a %s", xpm_kind_word(v));
+                                    "a list of YAML files is needed, not %s", xpm_kind_phrase(v));
     int rc = 0;
     for (uint32_t i = 0; i < v->u.list->count && ld->problems->code != XPM_ENOMEM; i++) {
         struct xpm_step item = { .up = &step, .index = i };
@@ -259,7 +259,8 @@ static int merge_file(struct loader *ld, struct xpm_value *root, uint32_t source
     return rc ? (ld->rc = rc) : 0;
 }
 
-/* Loads a file with its imports. Problems that have no place in it are told at `at` (the import's entry), if it is one. */
+/* Loads a file with its imports. Problems that have no place in it are told at `at` (the import's entry), if it is
+ * one. */
 static int load_file(struct loader *ld, const char *shown, int role, const struct opened *by, struct xpm_place at,
                      const struct xpm_step *path)
 {
@@ -292,7 +293,8 @@ static int load_file(struct loader *ld, const char *shown, int role, const struc
         return 0;
     if (by && by->depth == XPM_CONFIG_IMPORTS)
         return wrong(ld, XPM_ELIMIT, at, path, "imports deeper than the limit of 64 files");
-    struct opened self = { by, xpm_arena_text(&ld->st->arena, resolved, strlen(resolved)), shown, by ? by->depth + 1 : 1 };
+    const char *real = xpm_arena_text(&ld->st->arena, resolved, strlen(resolved));
+    struct opened self = { by, real, shown, by ? by->depth + 1 : 1 };
     if (!self.real || !remember(ld, self.real))
         return no_memory(ld);
     int fd = open(shown, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);

@@ -11,7 +11,7 @@ static int append(struct xpm_store *st, struct xpm_value **slot, struct xpm_valu
         xpm_place_text(&b, st, xpm_value_place(base));
         int rc = b.failed ? xpm_problem_memory(problems)
                           : xpm_problem(problems, XPM_EINVAL, xpm_value_place(over), path,
-                                        "cannot append to a %s (%s): a list is needed", xpm_kind_word(base), b.data);
+                                        "cannot append to %s (%s): a list is needed", xpm_kind_phrase(base), b.data);
         xpm_buf_free(&b);
         return rc;
     }

@@ -79,7 +79,7 @@ bool xpm_key_text(struct xpm_buf *b, const char *key, size_t len)
 
 bool xpm_step_text(struct xpm_buf *b, const struct xpm_step *path)
 {
-    const struct xpm_step *steps[64];
+    const struct xpm_step *steps[24];
     size_t depth = 0, n = 0;
     for (const struct xpm_step *s = path; s; s = s->up) {
         depth++;
@@ -122,7 +122,8 @@ int xpm_problem_memory(struct xpm_problems *p)
     return XPM_ENOMEM;
 }
 
-int xpm_problem(struct xpm_problems *p, int code, struct xpm_place at, const struct xpm_step *path, const char *fmt, ...)
+int xpm_problem(struct xpm_problems *p, int code, struct xpm_place at, const struct xpm_step *path,
+                const char *fmt, ...)
 {
     char small[512];
     va_list ap;

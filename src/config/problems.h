@@ -26,7 +26,8 @@ struct xpm_problems {
 #define XPM_PROBLEMS_INIT(st) { (st), XPM_BUF_INIT, 0, 0 }
 
 /* Adds a line. `at` with line 0 has no position; `path` may be NULL. Returns `code`. */
-int xpm_problem(struct xpm_problems *p, int code, struct xpm_place at, const struct xpm_step *path, const char *fmt, ...)
+int xpm_problem(struct xpm_problems *p, int code, struct xpm_place at, const struct xpm_step *path,
+                const char *fmt, ...)
     __attribute__((format(printf, 5, 6)));
 int xpm_problem_memory(struct xpm_problems *p);
 /* "... and 12 more problems", when some were only counted. */
@@ -35,7 +36,8 @@ void xpm_problems_free(struct xpm_problems *p);
 
 /* "file:line:col", "file" or "-c a.b=v". Control characters are shown as \x1b. */
 bool xpm_place_text(struct xpm_buf *b, const struct xpm_store *st, struct xpm_place at);
-/* "a.b.0.'c.d'": a key that is empty, has a dot, a quote at its start or control characters is quoted, as dot-lists read it. */
+/* "a.b.0.'c.d'": a key that is empty, has a dot, a quote at its start or control characters is quoted, as dot-lists
+ * read it. */
 bool xpm_step_text(struct xpm_buf *b, const struct xpm_step *path);
 bool xpm_key_text(struct xpm_buf *b, const char *key, size_t len);
 /* Text for a message: control characters escaped, cut after about 60 bytes. */

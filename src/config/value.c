@@ -52,7 +52,8 @@ struct xpm_value *xpm_value_new(struct xpm_store *st, enum xpm_kind kind, struct
     struct xpm_value *v = xpm_arena_alloc(&st->arena, sizeof *v);
     if (!v)
         return NULL;
-    *v = (struct xpm_value){ .kind = (uint8_t)kind, .source = (uint16_t)at.source, .line = at.line, .column = at.column };
+    *v = (struct xpm_value){ .kind = (uint8_t)kind, .source = (uint16_t)at.source,
+                             .line = at.line, .column = at.column };
     return v;
 }
 
@@ -156,6 +157,12 @@ int xpm_value_copy(struct xpm_store *st, struct xpm_value **out, const struct xp
 const char *xpm_kind_word(const struct xpm_value *v)
 {
     static const char *const words[] = { "null", "boolean", "integer", "float", "string", "list", "map" };
+    return words[v->kind];
+}
+
+const char *xpm_kind_phrase(const struct xpm_value *v)
+{
+    static const char *const words[] = { "null", "a boolean", "an integer", "a float", "a string", "a list", "a map" };
     return words[v->kind];
 }
 

@@ -1,5 +1,5 @@
-/* The value tree: ordered maps, lists and leaves. Each value and each key knows where it was written, each value what it
- * replaced. Everything lives in the arena of a store and is freed with it. */
+/* The value tree: ordered maps, lists and leaves. Each value and each key knows where it was written, each value what
+ * it replaced. Everything lives in the arena of a store and is freed with it. */
 #ifndef XPM_CONFIG_VALUE_H
 #define XPM_CONFIG_VALUE_H
 
@@ -110,6 +110,8 @@ int xpm_value_copy(struct xpm_store *st, struct xpm_value **out, const struct xp
 
 /* The word of a value's kind for messages: "map", "list", "string", "integer", "float", "boolean", "null". */
 const char *xpm_kind_word(const struct xpm_value *v);
+/* The same with its article, for sentences: "a map", "an integer", "null". */
+const char *xpm_kind_phrase(const struct xpm_value *v);
 
 uint32_t xpm_key_hash(const struct xpm_store *st, const char *key, size_t len);
 /* The entry of a key; NULL if there is none. Entries move when the map grows. */

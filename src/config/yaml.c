@@ -1,7 +1,7 @@
 /* One loop over libyaml's events. The open maps and lists stand on an array of fixed size, so depth is checked as the
- * events come (libyaml needs quadratic time for deep flow collections). An alias is a copy of its anchor's value, counted,
- * so that a bomb ends at the limit; anchors are found by a map of the same kind as the values' maps, whose entry is NULL
- * while the value is still open. Merge keys are put in when their map ends. */
+ * events come (libyaml needs quadratic time for deep flow collections). An alias is a copy of its anchor's value,
+ * counted, so that a bomb ends at the limit; anchors are found by a map of the same kind as the values' maps, whose
+ * entry is NULL while the value is still open. Merge keys are put in when their map ends. */
 #include "config/yaml.h"
 
 #include <stdlib.h>

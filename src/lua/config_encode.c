@@ -173,12 +173,13 @@ static bool plain_text(const char *s, size_t len)
     return !(s[0] >= '0' && s[0] <= '9') && xpm_scalar_plain(&v, s, len) == XPM_SCALAR_TEXT;
 }
 
-/* Characters that a YAML reader refuses or takes for line ends, unless escaped: C1, U+2028, U+2029, U+FEFF, U+FFFE, U+FFFF. */
+/* Characters that a YAML reader refuses or takes for line ends, unless escaped: C1, U+2028, U+2029, U+FEFF, U+FFFE,
+ * U+FFFF. */
 static unsigned must_escape(const unsigned char *p, size_t n)
 {
     unsigned c = n == 2 ? (p[0] & 0x1Fu) << 6 | (p[1] & 0x3Fu)
                : n == 3 ? (p[0] & 0x0Fu) << 12 | (p[1] & 0x3Fu) << 6 | (p[2] & 0x3Fu) : 0;
-    bool yes = (c >= 0x80 && c <= 0x9F) || c == 0xA0 || c == 0x2028 || c == 0x2029 || c == 0xFEFF || c == 0xFFFE || c == 0xFFFF;
+    bool yes = (c >= 0x80 && c <= 0xA0) || c == 0x2028 || c == 0x2029 || c == 0xFEFF || c == 0xFFFE || c == 0xFFFF;
     return yes ? c : 0;
 }
 

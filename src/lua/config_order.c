@@ -1,5 +1,6 @@
-/* Order and kind of plain Lua tables. Both stand in weak registry tables, keyed by the table: "xpm.order" has the list of
- * its keys, "xpm.list" true. So any table can have them, tables look like tables, and other modules see the same marks. */
+/* Order and kind of plain Lua tables. Both stand in weak registry tables, keyed by the table: "xpm.order" has the
+ * list of its keys, "xpm.list" true. So any table can have them, tables look like tables, and other modules see the
+ * same marks. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -224,7 +225,8 @@ int xpm_l_config_kind(lua_State *L)
     return 1;
 }
 
-/* Upvalues: the table, the list of its keys (nil: a list), the last index. Keys that were taken away are passed over. */
+/* Upvalues: the table, the list of its keys (nil: a list), the last index. Keys that were taken away are passed over.
+ */
 static int next_pair(lua_State *L)
 {
     lua_Integer i = lua_tointeger(L, lua_upvalueindex(3));

@@ -271,7 +271,8 @@ static void push_json(struct origins *o, const struct xpm_value *v)
     lua_pushlstring(o->L, o->b->data, o->b->len);
 }
 
-static void origin_of(struct origins *o, const struct xpm_value *v, const struct xpm_step *path, const struct olds *olds)
+static void origin_of(struct origins *o, const struct xpm_value *v, const struct xpm_step *path,
+                      const struct olds *olds)
 {
     lua_State *L = o->L;
     lua_createtable(L, 0, 4);
