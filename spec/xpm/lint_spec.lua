@@ -85,7 +85,7 @@ describe("lint", function()
     it("lets commands require modules, and modules C modules", function()
       passes("layers-lua", {
         ["lua/xpm/cmd/run.lua"] = 'local a = require "xpm.a"\nlocal b = require("argparse")\n',
-        ["lua/xpm/cmd/init.lua"] = 'return require "xpm.cmd.run"\n',
+        ["lua/xpm/cmd/init.lua"] = 'local v = require("xpm.cmd." .. verb)\nreturn require "xpm.cmd.run"\n',
         ["lua/xpm/a.lua"] = '-- require "xpm.cmd.run"\nlocal e = require "xpm.engine"\nlocal m = self:require "xpm.x"\n',
         ["lua/xpm/meta/engine.lua"] = "",
       })
@@ -93,6 +93,9 @@ describe("lint", function()
     it("refuses a command in a module", function()
       fails("layers-lua", { ["lua/xpm/a.lua"] = '\nrequire "xpm.cmd.run"\n', ["lua/xpm/cmd/run.lua"] = "" },
         "lua/xpm/a.lua:2:", "xpm.cmd.run")
+    end)
+    it("refuses a command in a module by a computed name", function()
+      fails("layers-lua", { ["lua/xpm/a.lua"] = 'require("xpm.cmd." .. verb)\n' }, "lua/xpm/a.lua:1:")
     end)
     it("refuses a module that does not exist", function()
       fails("layers-lua", { ["lua/xpm/a.lua"] = 'require("xpm.nowhere")\n' }, "xpm.nowhere")
