@@ -342,9 +342,11 @@ static int reference_at(struct work *w, const char *s, const char *stop, struct 
 {
     const char *close = memchr(s, '}', (size_t)(stop - s));
     *ref = (struct reference){ s + 2, (size_t)((close ? close : stop) - s) - 2 };
-    if (!close)
-        return wrong_ref(w, XPM_EINVAL, &(struct reference){ s + 2, 0 },
-                         "the closing '}' is missing (write \\${ for plain text)");
+    if (!close) {
+        struct xpm_buf b = XPM_BUF_INIT;
+        xpm_buf_adds(&b, "the '}' of a '${' is missing (write \\${ for plain text)");
+        return wrong(w, XPM_EINVAL, &b);
+    }
     if (memmem(ref->s, ref->len, "${", 2))
         return wrong_ref(w, XPM_EINVAL, ref, "interpolations cannot be nested");
     *end = close + 1;

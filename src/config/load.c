@@ -102,7 +102,7 @@ static int check_and_read(struct loader *ld, int fd, struct xpm_buf *b, struct x
     return read_all(ld, fd, (size_t)sb.st_size, b, at);
 }
 
-/* The map at the root of a file; NULL when something is wrong (said). The descriptor is closed before YAML is read. */
+/* The map at the root of a file, what could be read of it when something is wrong (said); NULL: nothing. The descriptor is closed before YAML is read. */
 static struct xpm_value *read_root(struct loader *ld, int fd, uint32_t source)
 {
     struct xpm_place top = { source, 0, 0 };
@@ -113,7 +113,7 @@ static struct xpm_value *read_root(struct loader *ld, int fd, uint32_t source)
     if (rc == 0 && (rc = xpm_yaml_read(&v, ld->st, source, text.data ? text.data : "", text.len, ld->problems)) != 0)
         ld->rc = rc;
     xpm_buf_free(&text);
-    if (rc)
+    if (rc && (!v || v->kind != XPM_MAP))
         return NULL;
     if (!v || v->kind == XPM_NULL) {
         wrong(ld, XPM_EINVAL, top, NULL, "the file is empty");

@@ -519,7 +519,15 @@ static bool syntax(struct reader *r, const yaml_parser_t *p, const char *text, s
     struct xpm_place at = place(r, &p->problem_mark);
     if (p->error == YAML_READER_ERROR)
         at = place_of_byte(r, text, p->problem_offset < len ? p->problem_offset : len);
-    r->rc = xpm_problem(r->problems, XPM_EINVAL, at, NULL, "%s", p->problem ? clearer(p->problem) : "not YAML");
+    const char *problem = p->problem ? clearer(p->problem) : "not YAML";
+    /* what is not closed is best shown where it was opened */
+    if (p->context && strstr(problem, "the text ends inside"))
+        at = place(r, &p->context_mark);
+    if (p->context && strstr(p->context, "parsing a flow") && p->context_mark.line != p->problem_mark.line && !r->inlined)
+        r->rc = xpm_problem(r->problems, XPM_EINVAL, at, NULL, "%s (the bracket was opened at %zu:%zu)", problem,
+                            p->context_mark.line + 1, p->context_mark.column + 1);
+    else
+        r->rc = xpm_problem(r->problems, XPM_EINVAL, at, NULL, "%s", problem);
     r->stop = true;
     return false;
 }
@@ -570,9 +578,8 @@ int xpm_yaml_read(struct xpm_value **out, struct xpm_store *st, uint32_t source,
         }
     }
     /* an empty document and an empty file are the same thing */
-    struct xpm_value *root = r->root;
     int rc = r->rc;
+    *out = r->stop ? NULL : r->root;
     free(r);
-    *out = rc == 0 ? root : NULL;
     return rc;
 }
