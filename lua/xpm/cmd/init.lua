@@ -26,11 +26,28 @@ local GLOBALS = {
 
 -- Words ---------------------------------------------------------------------------------------------------------------
 
-local function suggestion(word, candidates)
-  local near = require("xpm.config").nearest(word, candidates)
+-- The only candidate that begins with the word, "-" not counting.
+local function completion(word, candidates)
+  local found
+  local start = word:gsub("[-_]", "")
+  for _, name in ipairs(candidates) do
+    if start ~= "" and name:gsub("[-_]", ""):sub(1, #start) == start then
+      if found then return nil end
+      found = name
+    end
+  end
+  return found
+end
+
+---", did you mean 'x'?" for the candidate that a wrong word was likely meant to be, or "".
+---@param word string
+---@param candidates string[]
+---@return string
+function cmd.suggestion(word, candidates)
+  local near = require("xpm.config").nearest(word, candidates) or completion(word, candidates)
   return near and (", did you mean '%s'?"):format(near) or ""
 end
-cmd.suggestion = suggestion
+local suggestion = cmd.suggestion
 
 local function file_of(verb)
   return HERE .. "/" .. verb:gsub("-", "_") .. ".lua"
@@ -138,12 +155,13 @@ function cmd.subcommand(parser, name, summary, examples)
 end
 
 ---A converter for argparse: an integer from `least`.
+---@param option string  for the message
 ---@param least integer
 ---@return fun(text: string): integer?, string?
-function cmd.integer(least)
+function cmd.integer(option, least)
   return function(text)
     local n = text:find("^%d+$") and math.tointeger(tonumber(text))
-    if not n or n < least then return nil, ("'%s' is not an integer from %d"):format(text, least) end
+    if not n or n < least then return nil, ("%s must be an integer from %d, is '%s'"):format(option, least, text) end
     return n
   end
 end

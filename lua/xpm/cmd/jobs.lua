@@ -17,7 +17,7 @@ local function state(word)
   for _, known in ipairs(STATES) do
     if known == word then return word end
   end
-  return nil, ("unknown state '%s'%s; the states are %s"):format(word, cmd.suggestion(word, STATES),
+  return nil, ("unknown state '%s'%s (there are %s)"):format(word, cmd.suggestion(word, STATES),
     table.concat(STATES, ", "))
 end
 
@@ -28,7 +28,7 @@ function jobs.configure(parser)
   list:option("--experiment", "Only the jobs of this experiment."):argname("ID")
   list:option("--task", "Only the jobs of this task."):argname("ID")
   list:option("--state", "Only jobs in this state."):argname("STATE"):convert(state)
-  list:option("--limit", "At most N jobs."):argname("N"):convert(cmd.integer(1))
+  list:option("--limit", "At most N jobs."):argname("N"):convert(cmd.integer("--limit", 1))
   list:flag("--json", "Print JSON.")
 
   local job = "The beginning of a job's hash, TASK/beginning, or a path."
@@ -36,7 +36,7 @@ function jobs.configure(parser)
     "  xpm jobs log 1a2b3c\n  xpm jobs log digits.train/1a --err --tail 20")
   log:argument("job", job):argname("JOB")
   log:mutex(log:flag("--out", "Only its standard output."), log:flag("--err", "Only its standard error."))
-  log:option("--tail", "Only the last N lines of each."):argname("N"):convert(cmd.integer(1))
+  log:option("--tail", "Only the last N lines of each."):argname("N"):convert(cmd.integer("--tail", 1))
 
   local path = cmd.subcommand(parser, "path", "Print a job's folder.", "  xpm jobs path digits.train/1a2b")
   path:argument("job", job):argname("JOB")

@@ -23,7 +23,7 @@ local function run_mode(word)
   for _, mode in ipairs(MODES) do
     if mode == wanted then return mode end
   end
-  return nil, ("unknown run mode '%s'%s; the modes are %s"):format(word, cmd.suggestion(wanted, MODES),
+  return nil, ("unknown run mode '%s'%s (there are %s)"):format(word, cmd.suggestion(wanted, MODES),
     table.concat(MODES, ", "))
 end
 
@@ -53,7 +53,7 @@ function run_experiment.configure(parser)
   parser:option("--env", "Set a variable for the experiment and its jobs (repeatable).")
     :argname("NAME=VALUE"):count("*"):convert(assignment)
   parser:option("-j --jobs", "How many jobs run at a time (default: the cores there are)."):argname("N")
-    :convert(cmd.integer(1))
+    :convert(cmd.integer("--jobs", 1))
   parser:flag("--no-wait", "Fail if the experiment is running already, instead of waiting for it.")
 end
 
