@@ -1,6 +1,7 @@
 -- params.json: a job's parameters on disk, and back.
 --
---   { "version": 1, "task": "digits.train", "identifier": "<64 hex>", "parameters": { ... }, "outputs": { name: path } }
+--   { "version": 1, "task": "digits.train", "identifier": "<64 hex>", "parameters": { ... }, "outputs": { name: path },
+--     "argv": [...] (of a command) }
 --
 -- Values are JSON, with three marks: {"$job": "task/hash"} a task, {"$float": "inf"} what JSON has no word for,
 -- {"$map": [[key, value], ...]} a map that has a key starting with "$".
@@ -35,18 +36,21 @@ local function encode(value)
   return config.order(out, keys)
 end
 
----The bytes of params.json for a task instance.
+---The bytes of params.json for a task instance; `argv` is written down for a command.
 ---@param task xpm.Task
+---@param argv? string[]
 ---@return string
-function params.encode(task)
+function params.encode(task, argv)
   local doc = {
     version = params.VERSION,
     task = task:task_id(),
     identifier = task:identifier(),
     parameters = encode(task:parameters()),
     outputs = config.order(task:output_names(), task.xpm_class.output_order),
+    argv = argv and config.list(argv),
   }
-  return config.encode_json(config.order(doc, { "version", "task", "identifier", "parameters", "outputs" })) .. "\n"
+  return config.encode_json(config.order(doc,
+    { "version", "task", "identifier", "parameters", "outputs", "argv" })) .. "\n"
 end
 
 ---Turns a decoded value back; `job(task, hash)` makes what stands for a task.

@@ -30,8 +30,7 @@ local methods = {}
 local OPTIONS = { "id", "params", "outputs", "execute", "command", "help", "fresh" }
 
 -- What an instance answers itself; parameters and outputs cannot have these names.
-local RESERVED = { id = true, state = true, path = true, job = true, command = true, execute = true, outputs = true,
-  params = true, wait = true, result = true, name = true }
+local RESERVED = { id = true, state = true, job = true, wait = true }
 
 local registry = {} -- id -> class: the last definition, for jobs
 
@@ -150,7 +149,6 @@ function Instance.__index(self, key)
   if class.outputs[key] then return self:folder() .. "/" .. class.outputs[key] end
   if key == "state" then return rawget(self, "xpm_job") and self.xpm_job.state end
   if key == "id" then return class.id end
-  if key == "path" then return self:folder() end
   if type(key) ~= "string" or key:sub(1, 4) == "xpm_" then return nil end
   local names = {}
   for _, field in ipairs(class.fields) do names[#names + 1] = field.name end

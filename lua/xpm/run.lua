@@ -1,0 +1,175 @@
+-- `xpm run-experiment`, after the command line is read: merge, base options, git, pre_experiment, experiment code,
+-- schema, the run itself, waiting, summary (DESIGN, "the order of a start").
+
+local config = require "xpm.config"
+local errors = require "xpm.errors"
+local log = require "xpm.log"
+local sys = require "xpm.sys"
+
+local run = {}
+
+local CANCEL_SECONDS = 3 -- after the first Ctrl-C a second one within this time cancels the running jobs
+
+---@class xpm.RunOptions
+---@field file string
+---@field pre? string[]
+---@field post? string[]
+---@field overrides? string[]
+---@field run_mode? string
+---@field code_file? string
+---@field module_name? string
+---@field env? string[]           NAME=VALUE
+---@field jobs? integer
+---@field workdir? string
+---@field workspace? string
+---@field config_dir? string
+---@field no_wait? boolean
+---@field args? string[]          for the helper
+---@field reporter? table
+---@field signals_fd? integer     of sys.catch_signals
+---@field command? string[]       the command line, for the record
+
+local function load_tree(options)
+  local tree, message = config.load { pre = options.pre, file = options.file, post = options.post,
+    overrides = options.overrides }
+  if not tree then error(errors.ConfigError(message)) end
+  for _, warning in ipairs(tree:warnings()) do log.warn("%s", warning) end
+  return tree
+end
+
+local function split_env(list)
+  local env = {}
+  for _, entry in ipairs(list or {}) do
+    local name, value = entry:match("^([^=]+)=(.*)$")
+    if not name then error(errors.UsageError(("--env %s: must be NAME=VALUE"):format(entry))) end
+    env[#env + 1] = { name, value }
+  end
+  return env
+end
+
+-- What to do on signals: the first Ctrl-C starts no more jobs and lets the driver go; the second, on a terminal,
+-- cancels what runs. SIGTERM and SIGHUP let go at once.
+local function signal_control(fd, say)
+  local control = { fd = fd, interrupts = 0 }
+  local function leave(xp)
+    local running = xp.engine and xp.engine:counts().running or 0
+    if control.cancelled then
+      error(errors.Interrupted(("interrupted: the running jobs were cancelled; the same command makes them again")))
+    end
+    error(errors.Interrupted(("interrupted: %s; the same command comes back to %s"):format(
+      running > 0 and ("%d running jobs go on"):format(running) or "no job is running",
+      running > 0 and "them" or "the rest")))
+  end
+  function control.ready(xp)
+    for _, name in ipairs(sys.caught()) do
+      if name ~= "INT" then leave(xp) end
+      control.interrupts = control.interrupts + 1
+    end
+    if control.interrupts == 0 then return end
+    local running = xp.engine and xp.engine:counts().running or 0
+    if control.interrupts == 1 and running > 0 and sys.isatty(0) then
+      if not control.deadline then
+        xp.engine:stop()
+        control.deadline = sys.monotonic() + CANCEL_SECONDS
+        say(("interrupted: %d running jobs go on without xpm; Ctrl-C again within %d seconds cancels them"):format(
+          running, CANCEL_SECONDS))
+      end
+      return
+    end
+    if control.interrupts >= 2 and running > 0 and not control.cancelled then
+      control.cancelled, control.deadline = true, nil
+      xp.engine:stop()
+      xp.engine:cancel()
+      say(("cancelling %d running jobs"):format(running))
+      return
+    end
+    if not control.cancelled or control.interrupts > 2 then leave(xp) end
+  end
+  function control.patience()
+    return control.deadline and math.max(0, control.deadline - sys.monotonic())
+  end
+  -- Called whenever the loop has turned: is it time to leave?
+  function control.check(xp, idle)
+    if control.deadline and sys.monotonic() >= control.deadline then leave(xp) end
+    if idle and (control.cancelled or control.deadline) then leave(xp) end
+  end
+  return control
+end
+
+local function experiment_id(base)
+  if not base.add_timestamp then return base.id end
+  return base.id .. "-" .. os.date("%Y%m%d-%H%M")
+end
+
+local function user_run(options, loaded, xp, cfg, experiment)
+  local usercode = require "xpm.usercode"
+  local Helper = require "xpm.helper"
+  local helper = Helper.of(loaded.run, xp)
+  if options.signals_fd then sys.interruptible(true) end
+  local ok, e = usercode.try(function() helper:run(options.args or {}, cfg) end)
+  if options.signals_fd then sys.interruptible(false) end
+  if ok then return end
+  if e == experiment.STOP or type(e) == "table" and rawget(e, "value") == experiment.STOP then return end
+  error(e, 0)
+end
+
+---Runs an experiment; returns the exit code. Raises error objects for what the user can put right.
+---@param options xpm.RunOptions
+---@return integer exit_code
+function run.main(options)
+  local configuration = require "xpm.configuration"
+  local dirty_git = require "xpm.dirty_git"
+  local environment = require "xpm.environment"
+  local experiment = require "xpm.experiment"
+  local loader = require "xpm.loader"
+  local settings = require("xpm.settings").load(options.config_dir)
+  local workspaces = require "xpm.workspace"
+
+  local mode = experiment.mode(options.run_mode)
+  local env = split_env(options.env)
+  local tree = load_tree(options)
+  local base = configuration.check_base(tree)
+  local id = experiment_id(base)
+  local workspace = workspaces.resolve { settings = settings, workspace = options.workspace,
+    workdir = options.workdir, experiment = id }
+  local located = loader.locate(tree, base, options.file, options)
+  local state = dirty_git.check(located.folder, base.dirty_git, workspace.path)
+
+  for _, source in ipairs { settings.env or {}, workspace.env or {} } do
+    for name, value in pairs(source) do environment.setenv(name, value) end
+  end
+  for _, pair in ipairs(env) do environment.setenv(pair[1], pair[2]) end
+  loader.add_path(located.path)
+  loader.pre_experiment(tree, base, options.file)
+  local loaded = loader.load(located)
+  local cfg = configuration.build(tree, base, loaded.configuration)
+
+  local reporter = options.reporter
+  local function say(text)
+    if reporter then reporter:log(text) else log.warn("%s", text) end
+  end
+  if workspace.source then log.info("workspace %s (%s)", workspace.path, workspace.source) end
+  local control = options.signals_fd and signal_control(options.signals_fd, say) or nil
+  local xp = experiment.open(workspace.path, id, { jobs = options.jobs or settings.jobs, run_mode = mode,
+    wait = not options.no_wait, reporter = reporter }, { checked_git = true, git = state, tree = tree,
+    overrides = options.overrides, command = options.command, control = control, driven = true })
+
+  local ok, e = pcall(user_run, options, loaded, xp, cfg, experiment)
+  if ok and mode ~= "DRY_RUN" then ok, e = pcall(xp.wait, xp) end
+  if not ok and e == experiment.STOP then ok = true end
+  if not ok then
+    if reporter then reporter:stop() end
+    xp:detach()
+    error(e, 0)
+  end
+  if mode == "DRY_RUN" then
+    require("xpm.report").plan(xp.jobs, io.stdout)
+    xp:detach()
+    return 0
+  end
+  local summary = xp:close()
+  if reporter then reporter:finish(summary) end
+  return #summary.failed > 0 and 1 or 0
+end
+
+return run
