@@ -32,9 +32,24 @@ static void write_file(const char *path, const uint8_t *data, size_t size)
     require(fd >= 0 && write(fd, data, size) == (ssize_t)size && close(fd) == 0);
 }
 
+/* Characters that JSON may hold as they are and libyaml refuses or takes for the end of a line: U+0080 to U+009F, U+2028,
+ * U+2029, U+FFFE, U+FFFF. */
+static bool has_foreign(const struct xpm_buf *json)
+{
+    for (size_t i = 0; i + 2 < json->len; i++) {
+        const unsigned char *c = (const unsigned char *)json->data + i;
+        if ((c[0] == 0xC2 && c[1] < 0xA0) || (c[0] == 0xE2 && c[1] == 0x80 && (c[2] == 0xA8 || c[2] == 0xA9)) ||
+            (c[0] == 0xEF && c[1] == 0xBF && c[2] >= 0xBE))
+            return true;
+    }
+    return false;
+}
+
 /* JSON is YAML: read back, it must be written the same again. */
 static void reread(const struct xpm_buf *json)
 {
+    if (has_foreign(json))
+        return;
     struct xpm_store st = XPM_STORE_INIT;
     struct xpm_problems problems = XPM_PROBLEMS_INIT(&st);
     struct xpm_value *v = NULL;
