@@ -196,7 +196,7 @@ static int assign_path(struct assign *a, struct xpm_value *root, const char *pat
     int rc;
     while (path) {
         if ((bad = xpm_path_next(&path, end, &seg, scratch)) != NULL)
-            return wrong(a, "%s", bad);
+            return scratch->failed ? xpm_problem_memory(a->problems) : wrong(a, "%s", bad);
         if (a->depth == 0 && ((seg.len == 7 && memcmp(seg.s, "imports", 7) == 0) ||
                               (seg.len == 6 && memcmp(seg.s, "parent", 6) == 0)))
             return wrong(a, "%s", "imports and parent can only be written in a file");

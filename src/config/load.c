@@ -102,7 +102,8 @@ static int check_and_read(struct loader *ld, int fd, struct xpm_buf *b, struct x
     return read_all(ld, fd, (size_t)sb.st_size, b, at);
 }
 
-/* The map at the root of a file, what could be read of it when something is wrong (said); NULL: nothing. The descriptor is closed before YAML is read. */
+/* The map at the root of a file, what could be read of it when something is wrong (said); NULL: nothing. The
+ * descriptor is closed before YAML is read. */
 static struct xpm_value *read_root(struct loader *ld, int fd, uint32_t source)
 {
     struct xpm_place top = { source, 0, 0 };

@@ -523,7 +523,8 @@ static bool syntax(struct reader *r, const yaml_parser_t *p, const char *text, s
     /* what is not closed is best shown where it was opened */
     if (p->context && strstr(problem, "the text ends inside"))
         at = place(r, &p->context_mark);
-    if (p->context && strstr(p->context, "parsing a flow") && p->context_mark.line != p->problem_mark.line && !r->inlined)
+    bool flow = p->context && strstr(p->context, "parsing a flow");
+    if (flow && p->context_mark.line != p->problem_mark.line && !r->inlined)
         r->rc = xpm_problem(r->problems, XPM_EINVAL, at, NULL, "%s (the bracket was opened at %zu:%zu)", problem,
                             p->context_mark.line + 1, p->context_mark.column + 1);
     else

@@ -61,7 +61,8 @@ static const char *check_key(struct encoder *e, size_t *len)
 {
     const char *type = luaL_typename(e->L, -1);
     if (lua_type(e->L, -1) != LUA_TSTRING)
-        luaL_error(e->L, "cannot encode: a map's keys must be strings, not %s (%s)", type, luaL_tolstring(e->L, -1, NULL));
+        luaL_error(e->L, "cannot encode: a map's keys must be strings, not %s (%s)", type,
+                   luaL_tolstring(e->L, -1, NULL));
     return lua_tolstring(e->L, -1, len);
 }
 
