@@ -4,7 +4,7 @@
 # in these folders needs no line here, a new module one line of libraries. Plain `make` and `make install` never use the
 # network; `make deps` installs what is missing, and demo, test and check call it.
 
-VERSION := 0.1.0
+VERSION := $(shell sed -n 's/^return "\(.*\)"$$/\1/p' lua/xpm/version.lua)
 BUILD   ?= build
 PREFIX  ?= /usr/local
 DESTDIR ?=

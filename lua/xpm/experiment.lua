@@ -241,7 +241,7 @@ local function job_command(self, task)
   end
   local argv = { find_program(), "run-job", class.id, from.module and "module" or "file", from.module or from.file,
     self.lua_path[3], self.lua_path[4] }
-  for _, a in ipairs(rawget(_G, "arg") or {}) do argv[#argv + 1] = tostring(a) end
+  for _, a in ipairs(rawget(_G, "arg") or {}) do -- a plain script may read its arguments while it loads argv[#argv + 1] = tostring(a) end
   return argv, false
 end
 

@@ -142,6 +142,7 @@ function job.main(args)
   local folder = sys.cwd()
   local workdir, task_id, hash = folder:match("^(.*)/jobs/([^/]+)/(%x+)$")
   if task_id ~= id then error(errors.UsageError("run-job: the current folder is no folder of " .. id)) end
+  require("xpm.mock").enable(false)
   rawset(_G, "arg", { [0] = kind == "file" and name or nil, table.unpack(args, 6) })
   load_definition(kind, name)
   local class = require("xpm.task").find(id)

@@ -118,15 +118,8 @@ end
 -- `require`, with "no such module" told apart from errors inside the module.
 local function run_module(name, where)
   if not package.loaded[name] and not package.preload[name] and not package.searchpath(name, package.path)
-    and not package.searchpath(name, package.cpath) then
-    local mocked = false
-    for _, searcher in ipairs(package.searchers) do
-      if type(searcher(name)) == "function" then mocked = true break end
-    end
-    if not mocked then
-      error(errors.ConfigError(("%s: module '%s' not found in %s"):format(where, name,
-        package.path:gsub(";", ", "))))
-    end
+    and not package.searchpath(name, package.cpath) and not require("xpm.mock").is_mocked(name) then
+    error(errors.ConfigError(("%s: module '%s' not found in %s"):format(where, name, package.path:gsub(";", ", "))))
   end
   return usercode.call(require, name)
 end

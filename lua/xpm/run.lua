@@ -18,7 +18,7 @@ local CANCEL_SECONDS = 3 -- after the first Ctrl-C a second one within this time
 ---@field run_mode? string
 ---@field code_file? string
 ---@field module_name? string
----@field env? string[]           NAME=VALUE
+---@field env? table<string, string>
 ---@field jobs? integer
 ---@field workdir? string
 ---@field workspace? string
@@ -26,7 +26,7 @@ local CANCEL_SECONDS = 3 -- after the first Ctrl-C a second one within this time
 ---@field no_wait? boolean
 ---@field args? string[]          for the helper
 ---@field reporter? table
----@field signals_fd? integer     of sys.catch_signals
+---@field signals? boolean        false: SIGINT, SIGTERM and SIGHUP stay the host's
 ---@field command? string[]       the command line, for the record
 
 local function load_tree(options)
@@ -35,16 +35,6 @@ local function load_tree(options)
   if not tree then error(errors.ConfigError(message)) end
   for _, warning in ipairs(tree:warnings()) do log.warn("%s", warning) end
   return tree
-end
-
-local function split_env(list)
-  local env = {}
-  for _, entry in ipairs(list or {}) do
-    local name, value = entry:match("^([^=]+)=(.*)$")
-    if not name then error(errors.UsageError(("--env %s: must be NAME=VALUE"):format(entry))) end
-    env[#env + 1] = { name, value }
-  end
-  return env
 end
 
 -- What to do on signals: the first Ctrl-C starts no more jobs and lets the driver go; the second, on a terminal,
@@ -101,16 +91,13 @@ local function experiment_id(base)
   return base.id .. "-" .. os.date("%Y%m%d-%H%M")
 end
 
-local function user_run(options, loaded, xp, cfg, experiment)
-  local usercode = require "xpm.usercode"
-  local Helper = require "xpm.helper"
-  local helper = Helper.of(loaded.run, xp)
-  if options.signals_fd then sys.interruptible(true) end
-  local ok, e = usercode.try(function() helper:run(options.args or {}, cfg) end)
-  if options.signals_fd then sys.interruptible(false) end
-  if ok then return end
-  if e == experiment.STOP or type(e) == "table" and rawget(e, "value") == experiment.STOP then return end
-  error(e, 0)
+local function user_run(args, loaded, xp, cfg, signals)
+  local experiment = require "xpm.experiment"
+  local helper = require("xpm.helper").of(loaded.run, xp)
+  if signals then sys.interruptible(true) end
+  local ok, e = require("xpm.usercode").try(helper.run, helper, args, cfg)
+  if signals then sys.interruptible(false) end
+  if not ok and e.value ~= experiment.STOP then error(e, 0) end
 end
 
 ---Runs an experiment; returns the exit code. Raises error objects for what the user can put right.
@@ -126,7 +113,6 @@ function run.main(options)
   local workspaces = require "xpm.workspace"
 
   local mode = experiment.mode(options.run_mode)
-  local env = split_env(options.env)
   local tree = load_tree(options)
   local base = configuration.check_base(tree)
   local id = experiment_id(base)
@@ -135,10 +121,8 @@ function run.main(options)
   local located = loader.locate(tree, base, options.file, options)
   local state = dirty_git.check(located.folder, base.dirty_git, workspace.path)
 
-  for _, source in ipairs { settings.env or {}, workspace.env or {} } do
-    for name, value in pairs(source) do environment.setenv(name, value) end
-  end
-  for _, pair in ipairs(env) do environment.setenv(pair[1], pair[2]) end
+  for name, value in pairs(workspace.env) do environment.setenv(name, value) end
+  for name, value in pairs(options.env or {}) do environment.setenv(name, value) end
   loader.add_path(located.path)
   loader.pre_experiment(tree, base, options.file)
   local loaded = loader.load(located)
@@ -148,17 +132,18 @@ function run.main(options)
   local function say(text)
     if reporter then reporter:log(text) else log.warn("%s", text) end
   end
-  if workspace.source then log.info("workspace %s (%s)", workspace.path, workspace.source) end
-  local control = options.signals_fd and signal_control(options.signals_fd, say) or nil
+  log.info("workspace %s (%s)", workspace.path, workspace.source)
+  local signals = options.signals ~= false
+  local control = signals and signal_control(sys.catch_signals(), say) or nil
   local xp = experiment.open(workspace.path, id, { jobs = options.jobs or settings.jobs, run_mode = mode,
     wait = not options.no_wait, reporter = reporter }, { checked_git = true, git = state, tree = tree,
     overrides = options.overrides, command = options.command, control = control, driven = true })
 
-  local ok, e = pcall(user_run, options, loaded, xp, cfg, experiment)
+  local ok, e = pcall(user_run, options.args or {}, loaded, xp, cfg, signals)
   if ok and mode ~= "DRY_RUN" then ok, e = pcall(xp.wait, xp) end
   if not ok and e == experiment.STOP then ok = true end
   if not ok then
-    if reporter then reporter:stop() end
+    if reporter then reporter:close() end
     xp:detach()
     error(e, 0)
   end
