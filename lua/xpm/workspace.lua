@@ -220,8 +220,12 @@ local FINAL = { done = true, error = true }
 
 -- Replaces what is known of a job's state by what its folder says. `live`: a driver may still start it.
 local function probe(path, job, live)
-  local says = require("xpm.engine").probe(path, job.task, job.hash, job.name)
+  local says, message = require("xpm.engine").probe(path, job.task, job.hash, job.name)
   local before = job.state
+  if not says then -- unreadable, or of a newer version
+    job.state, job.message = before or "unscheduled", message
+    return job
+  end
   if says.state == "unscheduled" then
     -- no trace in the files: it waits for its driver, was kept from starting, or nobody is going to start it
     if live then job.state = before and not FINAL[before] and before or "waiting"

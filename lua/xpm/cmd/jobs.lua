@@ -152,7 +152,8 @@ local function log(options)
   end
   if #files == 0 then
     local says = require("xpm.engine").probe(root, job.task, job.hash, job.name)
-    io.stderr:write(("%s/%s has printed nothing (it is %s)\n"):format(job.task, job.hash:sub(1, 8), says.state))
+    io.stderr:write(("%s/%s has printed nothing%s\n"):format(job.task, job.hash:sub(1, 8),
+      says and (" (it is %s)"):format(says.state) or ""))
   end
   return 0
 end
