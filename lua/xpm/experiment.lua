@@ -166,7 +166,7 @@ local function begin(self, options, internal)
 end
 
 ---Opens an experiment; see `xpm.experiment`. `internal` is for the command line: git (the state already checked),
----tree, overrides, command, control = { fd, ready(xp), deadline? }, driven.
+---tree, overrides, command, driven, and control: what to do about signals (see xpm.run).
 ---@param workdir string
 ---@param id string
 ---@param options? table
@@ -241,7 +241,8 @@ local function job_command(self, task)
   end
   local argv = { find_program(), "run-job", class.id, from.module and "module" or "file", from.module or from.file,
     self.lua_path[3], self.lua_path[4] }
-  for _, a in ipairs(rawget(_G, "arg") or {}) do -- a plain script may read its arguments while it loads argv[#argv + 1] = tostring(a) end
+  -- A plain script may read its arguments while it loads.
+  for _, a in ipairs(rawget(_G, "arg") or {}) do argv[#argv + 1] = tostring(a) end
   return argv, false
 end
 
@@ -442,12 +443,14 @@ end
 function Experiment:wait()
   if self.closed then error(("experiment %s is closed"):format(self.id), 2) end
   if self.engine then
+    if self.control then self.control.waiting(true) end
     repeat
       local interval = self.reporter and self.reporter:interval()
-      local patience = self.control and self.control.patience and self.control.patience()
+      local patience = self.control and self.control.patience()
       local what = self:step(earliest(interval, self.index:due(), patience))
-      if self.control and self.control.check then self.control.check(self, what == "idle") end
+      if self.control then self.control.check(self, what == "idle") end
     until what == "idle"
+    if self.control then self.control.waiting(false) end
     self.index:flush()
   end
   local summary = self:summary()

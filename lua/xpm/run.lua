@@ -41,15 +41,17 @@ end
 -- cancels what runs. SIGTERM and SIGHUP let go at once.
 local function signal_control(fd, say)
   local control = { fd = fd, interrupts = 0 }
-  local function leave(xp)
+  ---What is said on leaving; before the experiment is detached.
+  function control.farewell(xp)
+    if control.cancelled then return "interrupted: the running jobs were cancelled; the same command makes them again" end
     local running = xp.engine and xp.engine:counts().running or 0
-    if control.cancelled then
-      error(errors.Interrupted(("interrupted: the running jobs were cancelled; the same command makes them again")))
-    end
-    error(errors.Interrupted(("interrupted: %s; the same command comes back to %s"):format(
-      running > 0 and ("%d running jobs go on"):format(running) or "no job is running",
-      running > 0 and "them" or "the rest")))
+    if running == 0 then return "interrupted: no job is running; the same command does the rest" end
+    return ("interrupted: %d running %s on; the same command comes back to %s"):format(running,
+      running == 1 and "job goes" or "jobs go", running == 1 and "it" or "them")
   end
+  local function leave(xp) error(errors.Interrupted(control.farewell(xp))) end
+  -- While the loop waits it hears of signals by the descriptor; in the user's own code they raise "interrupted".
+  function control.waiting(on) sys.interruptible(control.in_user_code and not on or false) end
   function control.ready(xp)
     for _, name in ipairs(sys.caught()) do
       if name ~= "INT" then leave(xp) end
@@ -91,13 +93,22 @@ local function experiment_id(base)
   return base.id .. "-" .. os.date("%Y%m%d-%H%M")
 end
 
-local function user_run(args, loaded, xp, cfg, signals)
+local function user_run(args, loaded, xp, cfg, control)
   local experiment = require "xpm.experiment"
   local helper = require("xpm.helper").of(loaded.run, xp)
-  if signals then sys.interruptible(true) end
+  local function in_user_code(on)
+    if control then
+      control.in_user_code = on
+      control.waiting(false)
+    end
+  end
+  in_user_code(true)
   local ok, e = require("xpm.usercode").try(helper.run, helper, args, cfg)
-  if signals then sys.interruptible(false) end
-  if not ok and e.value ~= experiment.STOP then error(e, 0) end
+  in_user_code(false)
+  if not ok and e.value ~= experiment.STOP then
+    if control and e.message == "interrupted" then e.message = control.farewell(xp) end
+    error(e, 0)
+  end
 end
 
 ---Runs an experiment; returns the exit code. Raises error objects for what the user can put right.
@@ -133,13 +144,12 @@ function run.main(options)
     if reporter then reporter:log(text) else log.warn("%s", text) end
   end
   log.info("workspace %s (%s)", workspace.path, workspace.source)
-  local signals = options.signals ~= false
-  local control = signals and signal_control(sys.catch_signals(), say) or nil
+  local control = options.signals ~= false and signal_control(sys.catch_signals(), say) or nil
   local xp = experiment.open(workspace.path, id, { jobs = options.jobs or settings.jobs, run_mode = mode,
     wait = not options.no_wait, reporter = reporter }, { checked_git = true, git = state, tree = tree,
     overrides = options.overrides, command = options.command, control = control, driven = true })
 
-  local ok, e = pcall(user_run, options.args or {}, loaded, xp, cfg, signals)
+  local ok, e = pcall(user_run, options.args or {}, loaded, xp, cfg, control)
   if ok and mode ~= "DRY_RUN" then ok, e = pcall(xp.wait, xp) end
   if not ok and e == experiment.STOP then ok = true end
   if not ok then

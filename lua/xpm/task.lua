@@ -27,7 +27,7 @@ TaskClass.__name = "xpm.TaskClass"
 ---@field state? string   in the driver, after submit: the job's state
 local methods = {}
 
-local OPTIONS = { "id", "params", "outputs", "execute", "command", "help", "fresh" }
+local OPTIONS = { "id", "params", "outputs", "execute", "command", "help" }
 
 -- What an instance answers itself; parameters and outputs cannot have these names.
 local RESERVED = { id = true, state = true, job = true, wait = true }
@@ -92,12 +92,20 @@ local function define(options, level)
   for k, v in pairs(options.outputs or {}) do outputs[k] = v end
   local order = check_outputs(outputs, fields, name)
   return setmetatable({ id = id, name = name, fields = fields, outputs = outputs, output_order = order,
-    execute = options.execute, command = options.command, help = options.help, fresh = options.fresh,
+    execute = options.execute, command = options.command, help = options.help,
     source = source.here(level + 1) }, TaskClass)
 end
 
----Declares a task. See DESIGN 5; raises on a wrong declaration, at the caller's line.
----@param options { id: string, params?: table, outputs?: table<string, string>, execute?: fun(task: xpm.Task), command?: fun(task: xpm.Task): string[], help?: string, fresh?: boolean }
+---@class xpm.TaskOptions
+---@field id string
+---@field params? table<string, any>          declarations (see xpm.types)
+---@field outputs? table<string, string>      name -> path relative to the job's folder
+---@field execute? fun(task: xpm.Task)        either this: Lua, in a process of its own
+---@field command? fun(task: xpm.Task): string[]   or this: argv
+---@field help? string
+
+---Declares a task; raises on a wrong declaration, at the caller's line.
+---@param options xpm.TaskOptions
 ---@return xpm.TaskClass
 function task.define(options)
   if type(options) ~= "table" then error("xpm.task takes a table", 2) end

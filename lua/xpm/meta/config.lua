@@ -5,7 +5,9 @@
 ---@field null userdata  the value of YAML and JSON null; prints as "null"
 local config = {}
 
----A merged configuration. Paths are dotted, list indices count from 0 ("data.transforms.0.name"); "" is the root.
+---A merged configuration. Paths are dotted, list indices count from 0 ("data.transforms.0.name"); "" is the root. A key
+---that has dots, is empty or starts with a quote is written in single quotes, a quote inside doubled ("a.'b.c'.d"); so
+---are keys in the paths of messages and of `origins`, and in dot-lists. Methods of a closed tree raise.
 ---@class xpm.config.tree
 local tree = {}
 
@@ -17,7 +19,13 @@ local tree = {}
 ---@field limit? integer       bytes a file may have (default 67108864)
 
 ---Reads, merges, applies the overrides and resolves interpolations. All problems are reported together, a line each
----(`file:line:col: path: message`).
+---(`file:line:col: path: message`; `-c a.b=v: path: message`; problems of a whole file `file: message`); `code` is that
+---of the first: "invalid", "not_found", "limit", "io" ... At most 100 are told, the others counted.
+---
+---Limits: 256 levels of maps and lists in a file; 100000 values that aliases and interpolations make by copying; 16 MB of
+---text that interpolations make; 256 references one behind another; 64 files in a chain of imports; 65535 files and
+---overrides. Keys are strings: other scalars are taken as their text (`1: x` has the key "1"). Strings hold no NUL.
+---`imports:` and `parent:` may be null. A null on the way of a dot-list path becomes a map.
 ---@param options xpm.config.load_options
 ---@return xpm.config.tree? tree, string? message, string? code
 function config.load(options) end
@@ -29,8 +37,9 @@ function config.load(options) end
 ---@return any value, string? message, string? code
 function config.parse_yaml(text, name) end
 
+---Parses JSON text: integers exact in 64 bits, at most 512 levels, no key twice, no "\\u0000".
 ---@param text string
----@param name? string
+---@param name? string  stands before the message
 ---@return any value, string? message, string? code
 function config.parse_json(text, name) end
 
@@ -41,7 +50,8 @@ function config.parse_json(text, name) end
 ---@return string
 function config.encode_json(value, options) end
 
----Lua values as a YAML document (block style) that `parse_yaml` reads back equal.
+---Lua values as a YAML document (block style) that `parse_yaml` reads back equal (strings with NUL bytes or other than
+---UTF-8 excepted). Raises as `encode_json` does.
 ---@param value any
 ---@return string
 function config.encode_yaml(value) end
