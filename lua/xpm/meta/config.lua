@@ -37,7 +37,7 @@ function config.load(options) end
 ---@return any value, string? message, string? code
 function config.parse_yaml(text, name) end
 
----Parses JSON text: integers exact in 64 bits, at most 512 levels, no key twice, no "\\u0000".
+---Parses JSON text: integers exact in 64 bits, at most 512 levels, no key twice, no "\u0000".
 ---@param text string
 ---@param name? string  stands before the message
 ---@return any value, string? message, string? code
