@@ -141,9 +141,12 @@ static void *lua_allocate(void *ud, void *p, size_t old_size, size_t size)
     return raw_realloc(p, size);
 }
 
+static long collections;
+
 static void collect(lua_State *L, lua_Debug *ar)
 {
     (void)ar;
+    collections++;
     lua_gc(L, LUA_GCCOLLECT);
 }
 
@@ -303,8 +306,8 @@ static void test(const char *path, enum way way, long n, double budget, struct s
         snprintf(detail, sizeof detail, "leaks");
         out = OUT_BAD;
     }
-    snprintf(what, sizeof what, "%s (%ld runs%s, %.1f s)", way_names[way], runs, step > 1 ? ", not all n" : "",
-             seconds() - start);
+    snprintf(what, sizeof what, "%s (%ld %s%s, %.1f s)", way_names[way], way == WAY_GC ? collections : runs,
+             way == WAY_GC ? "collections" : "runs", step > 1 ? ", not all n" : "", seconds() - start);
     report(out == OUT_DONE, what, detail);
 }
 
