@@ -1,13 +1,13 @@
 /* The `xpm` program: a Lua state with xpm's own modules in front, that runs require("xpm.cmd").main(args, version).
  *
  * Where its modules are, the first that is there:
- *   1. a checkout: this file is BUILD/xpm, BUILD/lib/xpm holds the C modules, and the Lua modules are in BUILD/../lua or
- *      in lua/ of the folder that BUILD/source-tree names (make writes that file; it is never installed)
+ *   1. a checkout: this file is BUILD/xpm, BUILD/lib/xpm holds the C modules, and the Lua modules are in BUILD/../lua
+ *      or in lua/ of the folder that BUILD/source-tree names (make writes that file; it is never installed)
  *   2. beside the program: ../share/lua/5.4 and ../lib/lua/5.4, so that an installation can be moved
  *   3. where `make install` was told to put them
- * A searcher of its own finds the modules of xpm there and nowhere else; so a copy elsewhere on LUA_PATH never mixes with
- * this one, and the user's LUA_PATH goes before the system's folders as with any Lua. The folders are also put at the end
- * of package.path and package.cpath, for what reads these. */
+ * A searcher of its own finds the modules of xpm there and nowhere else; so a copy elsewhere on LUA_PATH never mixes
+ * with this one, and the user's LUA_PATH goes before the system's folders as with any Lua. The folders are also put at
+ * the end of package.path and package.cpath, for what reads these. */
 #include <errno.h>
 #include <lauxlib.h>
 #include <limits.h>

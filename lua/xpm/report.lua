@@ -42,8 +42,8 @@ end
 function report.new(options)
   options = options or {}
   local sys = require "xpm.sys"
-  return setmetatable({ stream = options.stream or io.stderr, tty = options.tty or false, color = options.color or false,
-    columns = options.columns or function() return 80 end, clock = options.clock or sys.monotonic,
+  return setmetatable({ stream = options.stream or io.stderr, tty = options.tty or false,
+    color = options.color or false, columns = options.columns or function() return 80 end, clock = options.clock or sys.monotonic,
     tail = options.tail or function(path, lines) return (sys.tail(path, lines, 8192)) end,
     counts = {}, budget = BURST, refilled = 0, suppressed = 0, failures = 0 }, Report)
 end
@@ -90,7 +90,8 @@ local function progress(self, now, columns)
   local waiting = math.max(0, total - done - failed - running)
   local rest = eta(self, now)
   local eta_long = rest and (", ETA " .. text.duration(math.ceil(rest))) or ""
-  local long = ("%d/%d done, %d running, %d failed, %d waiting%s"):format(done, total, running, failed, waiting, eta_long)
+  local long = ("%d/%d done, %d running, %d failed, %d waiting%s"):format(done, total, running, failed, waiting,
+    eta_long)
   local candidates = {
     self.name and ("%s: %s"):format(self.name, long) or long,
     long,
@@ -127,9 +128,9 @@ end
 
 -- Other output --------------------------------------------------------------------------------------------------------
 --
--- While there is a progress line, what this process writes to standard output or error (print in `run`, the log) takes it
--- away first; it comes back with the next draw. The write function that all files share is replaced for that time. This
--- is for the command line, where the Lua state is our own; nothing is replaced without a terminal.
+-- While there is a progress line, what this process writes to standard output or error (print in `run`, the log)
+-- takes it away first; it comes back with the next draw. The write function that all files share is replaced for that
+-- time. This is for the command line, where the Lua state is our own; nothing is replaced without a terminal.
 
 local function take_streams(self)
   local methods = getmetatable(io.stdout).__index

@@ -117,7 +117,8 @@ end
 ---@param path string
 ---@return xpm.WorkspacePaths
 function workspace.paths(path)
-  local paths = { root = path, index = path .. "/.xpm/workspace.db", experiments = path .. "/xp", jobs = path .. "/jobs" }
+  local paths = { root = path, index = path .. "/.xpm/workspace.db", experiments = path .. "/xp",
+    jobs = path .. "/jobs" }
   function paths.experiment_dir(experiment) return path .. "/xp/" .. experiment end
   function paths.run_dir(experiment, run) return path .. "/xp/" .. experiment .. "/" .. run end
   function paths.job_dir(task, hash) return path .. "/jobs/" .. task .. "/" .. hash end
@@ -200,7 +201,8 @@ local function read_jobs(folder)
   local parse = require("xpm.config").parse_json
   for line in f:lines() do
     local job = parse(line)
-    if type(job) == "table" and ids.problem(job.task) == nil and type(job.hash) == "string" and job.hash:find("^%x+$") then
+    if type(job) == "table" and ids.problem(job.task) == nil and type(job.hash) == "string"
+      and job.hash:find("^%x+$") then
       local tags = {}
       for k, v in pairs(type(job.tags) == "table" and job.tags or {}) do tags[tostring(k)] = tostring(v) end
       local deps = {}
@@ -244,7 +246,9 @@ function workspace.scan(path)
   local paths = workspace.paths(path)
   local names, i = {}, 0
   for _, name in ipairs(sys.list(paths.experiments) or {}) do
-    if ids.problem(name) == nil and sys.stat(paths.experiment_dir(name)) == "directory" then names[#names + 1] = name end
+    if ids.problem(name) == nil and sys.stat(paths.experiment_dir(name)) == "directory" then
+      names[#names + 1] = name
+    end
   end
   return function()
     i = i + 1
@@ -337,7 +341,8 @@ local function keep(job, options)
   return (not options.task or job.task == options.task) and (not options.state or job.state == options.state)
 end
 
----The jobs of the newest run of each experiment (or of one), newest submission first, a job of several experiments once.
+---The jobs of the newest run of each experiment (or of one), newest submission first, a job of several experiments
+---once.
 ---@param path string
 ---@param options? { experiment?: string, task?: string, state?: string, limit?: integer }
 ---@return table[]  task, hash, name, state, reason, tags, experiments (list), times and the rest as in the index

@@ -131,7 +131,8 @@ function Box:run(args, options)
   options = options or {}
   local line, base = command_line(self, args, options)
   local _, how, code = os.execute(("timeout -k 1 %d sh -c %s"):format(options.timeout or 60, quote(line)))
-  return { code = how == "signal" and 128 + code or code, out = slurp(base .. ".out") or "", err = slurp(base .. ".err") or "" }
+  return { code = how == "signal" and 128 + code or code, out = slurp(base .. ".out") or "",
+    err = slurp(base .. ".err") or "" }
 end
 
 local Process = {}

@@ -30,7 +30,8 @@ describe("workspace.resolve", function()
   local settings = { file = "/c/settings.yaml", exists = true, env = { A = "1", B = "1" }, history = { max_done = 9 },
     workspaces = {
       { id = "main", path = "/main", env = { B = "2" }, triggers = {}, history = {} },
-      { id = "quick", path = "/quick", env = {}, triggers = { "quick-*", "t?st", "[ab]x", "[!a-c]y" }, history = { max_done = 1 } },
+      { id = "quick", path = "/quick", env = {}, triggers = { "quick-*", "t?st", "[ab]x", "[!a-c]y" },
+        history = { max_done = 1 } },
       { id = "late", path = "/late", env = {}, triggers = { "*" }, history = {} },
     } }
   local empty = { file = "/c/settings.yaml", exists = false, env = {}, history = {}, workspaces = {} }

@@ -1,13 +1,13 @@
--- The command line. `main` finds the verb (a file beside this one), lets argparse read its options and runs it. A verb's
--- module is a table:
+-- The command line. `main` finds the verb (a file beside this one), lets argparse read its options and runs it. A
+-- verb's module is a table:
 --
 --   summary    one line for `xpm --help`; a verb without one is hidden
 --   configure  function(parser): adds the verb's options to an argparse parser
 --   run        function(options): does it; returns the exit code (nil: 0)
 --   raw        run gets the arguments as they are, and no parser is made (`run-job` starts once per job)
 --
--- Errors with a class (xpm.errors) are told in a line; any other error is a bug of xpm, told with its traceback. Nothing
--- here ends the process: src/main.c does, with the code that main returns.
+-- Errors with a class (xpm.errors) are told in a line; any other error is a bug of xpm, told with its traceback.
+-- Nothing here ends the process: src/main.c does, with the code that main returns.
 
 local errors = require "xpm.errors"
 
@@ -87,7 +87,8 @@ end
 
 -- Parsers -------------------------------------------------------------------------------------------------------------
 
--- argparse tells problems by printing and exiting; here they are raised. Its own "Did you mean" goes: ours looks further.
+-- argparse tells problems by printing and exiting; here they are raised. Its own "Did you mean" goes: ours looks
+-- further.
 local function raise(parser, message)
   local plain = message:match("^[^\n]*")
   local word = plain:match("^unknown option '(.*)'$")

@@ -7,7 +7,10 @@ local listing = require "xpm.listing"
 local jobs = {}
 
 jobs.summary = "List jobs, and show their logs and folders."
-jobs.examples = "  xpm jobs list --experiment digits\n  xpm jobs log digits.train/1a2b --tail 20\n  cd \"$(xpm jobs path 1a2b)\""
+jobs.examples = [[
+  xpm jobs list --experiment digits
+  xpm jobs log digits.train/1a2b --tail 20
+  cd "$(xpm jobs path 1a2b)"]]
 
 local STATES = { "unscheduled", "waiting", "ready", "scheduled", "running", "done", "error" }
 local KEYS = { "task", "hash", "name", "state", "reason", "message", "tags", "experiments", "hostname", "submitted_at",
@@ -45,8 +48,8 @@ end
 -- list ----------------------------------------------------------------------------------------------------------------
 
 local function read_progress(root, job)
-  local paths = require("xpm.workspace").paths(root)
-  local content = require("xpm.sys").read(("%s/%s.progress"):format(paths.job_dir(job.task, job.hash), job.name), 1 << 20)
+  local folder = require("xpm.workspace").paths(root).job_dir(job.task, job.hash)
+  local content = require("xpm.sys").read(("%s/%s.progress"):format(folder, job.name), 1 << 20)
   local levels = content and require("xpm.config").parse_json(content)
   if type(levels) ~= "table" then return nil end
   local out = {}
@@ -102,7 +105,8 @@ local function list(options)
       tags_text(job.tags), job.seconds and text.duration(job.seconds) or "", job.hostname or "",
       progress_text(job.progress) }
   end
-  for _, line in ipairs(text.table(rows, { header = { "STATE", "TASK", "HASH", "TAGS", "TIME", "HOST", "PROGRESS" } })) do
+  local header = { "STATE", "TASK", "HASH", "TAGS", "TIME", "HOST", "PROGRESS" }
+  for _, line in ipairs(text.table(rows, { header = header })) do
     io.write(line, "\n")
   end
   return 0
