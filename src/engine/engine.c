@@ -257,7 +257,7 @@ void xpm_job_facts(struct xpm_engine *e, uint32_t job, const struct xpm_facts *f
     j->ended_at = f->ended_at;
     j->peak_memory = f->peak_memory;
     j->pid = f->pid;
-    j->cpu_seconds = (float)f->cpu_seconds;
+    j->cpu_seconds = f->cpu_seconds;
     j->host = host_index(e, f->hostname);
     j->exit_code = (int16_t)f->exit_code;
     j->signal = (uint8_t)f->signal;
@@ -565,7 +565,7 @@ bool xpm_engine_job(const struct xpm_engine *e, uint32_t job, struct xpm_event *
     v->cause = xpm_plan_cause(e->plan, job);
     struct xpm_facts *f = &v->facts;
     *f = (struct xpm_facts){ v->state, v->reason, j->exit_code, j->signal, j->started_at, j->ended_at,
-                             (double)j->cpu_seconds, j->peak_memory, j->pid, "", "" };
+                             j->cpu_seconds, j->peak_memory, j->pid, "", "" };
     if (j->host)
         memcpy(f->hostname, e->hosts[j->host - 1], sizeof f->hostname);
     if (j->message)

@@ -41,9 +41,8 @@ enum { XPM_TELL_RUNNING = 1, XPM_TELL_END = 2, XPM_IN_QUEUE = 4, XPM_REUSED = 8,
 struct xpm_job {
     struct xpm_work_piece *work; /* owned; NULL once it has ended */
     char *message;               /* owned; NULL: none */
-    double started_at, ended_at;
+    double started_at, ended_at, cpu_seconds;
     int64_t peak_memory, pid;
-    float cpu_seconds;
     uint32_t host;               /* index into hosts */
     uint32_t next_event;         /* in the queue of events */
     int16_t exit_code;

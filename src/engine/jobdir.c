@@ -78,8 +78,11 @@ static void copy_text(char *out, size_t cap, const struct xpm_json *n)
 {
     const char *s = xpm_json_string(n);
     size_t len = s ? strlen(s) : 0;
-    if (len >= cap)
+    if (len >= cap) {
         len = cap - 1;
+        while (len > 0 && ((unsigned char)s[len] & 0xC0) == 0x80) /* not inside a character */
+            len--;
+    }
     if (len)
         memcpy(out, s, len);
     out[len] = '\0';
