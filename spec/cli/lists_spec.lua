@@ -8,7 +8,7 @@ local sys = require "xpm.sys"
 local DONE, FAILED, RUNNING, NEVER = ("1a"):rep(32), ("2b"):rep(32), ("3c"):rep(32), ("1a3c"):rep(16)
 
 describe("listings", function()
-  local box, w, handle
+  local box, w, handle, running, gate
 
   -- Turns the engine until it has told a state of a job.
   local function turn_until(number, state)
@@ -30,6 +30,7 @@ describe("listings", function()
     box = cli.sandbox()
     w = box:at "work"
     box:shell "mkdir work && mkfifo go"
+    gate = assert(io.open(box:at "go", "r+")) -- the job that reads it ends with this process, if not before
     handle = assert(engine.open { workdir = w, jobs = 4 })
     local function submit(task, hash, script)
       return (handle:submit { task = task, hash = hash, name = task:match "[^.]*$", argv = { "/bin/sh", "-c", script },
@@ -39,8 +40,8 @@ describe("listings", function()
     turn_until(first, "done")
     local second = submit("digits.train", FAILED, "echo no >&2; exit 3")
     turn_until(second, "error")
-    local third = submit("digits.evaluate", RUNNING, "read line < " .. box:at "go")
-    turn_until(third, "running")
+    running = submit("digits.evaluate", RUNNING, "read line < " .. box:at "go")
+    turn_until(running, "running")
     box:write("work/jobs/digits.evaluate/" .. RUNNING .. "/evaluate.progress",
       '[{"level": 0, "progress": 0.5, "desc": "epoch 3\\u001b[2J"}, {"level": 1, "progress": 0.25}]')
 
@@ -57,10 +58,9 @@ describe("listings", function()
   end)
 
   teardown(function()
-    local f = io.open(box:at "go", "w") -- the running job ends
-    f:write "go\n"
-    f:close()
-    repeat until handle:step(20) ~= "event"
+    gate:write "go\n"
+    gate:close()
+    turn_until(running, "done")
     handle:close()
     box:close()
   end)
@@ -89,7 +89,7 @@ describe("listings", function()
     assert.same({ "digits", "20260101_120000", 1, "node1", "running", "2026-01-01T12:00:00Z", 1, 1, 4 },
       { list[1].experiment, list[1].run, list[1].runs, list[1].hostname, list[1].status, list[1].started_at,
         list[1].done, list[1].failed, list[1].total })
-    assert.is_false(box:exists "work/.xpm") -- who lists does not write
+    assert.is_false(box:exists "work/.xpm/workspace.db") -- who lists does not write
   end)
 
   it("prints an empty list for an empty workspace", function()
@@ -126,8 +126,8 @@ describe("listings", function()
     assert.same({ "failed", 3, { "digits", "other" }, w .. "/jobs/digits.train/" .. FAILED },
       { job.reason, job.exit_code, { table.unpack(job.experiments) }, job.path })
     assert.is_truthy(job.started_at:find "^20%d%d%-%d%d%-%d%dT%d%d:%d%d:%d%dZ$")
-    local running = config.parse_json((xpm("jobs", "list", "--json", "--state", "running")))[1]
-    assert.same({ 0, 0.5, 0.25 }, { running.progress[1].level, running.progress[1].progress, running.progress[2].progress })
+    local progress = config.parse_json((xpm("jobs", "list", "--json", "--state", "running")))[1].progress
+    assert.same({ 0, 0.5, 0.25 }, { progress[1].level, progress[1].progress, progress[2].progress })
   end)
 
   it("names the nearest experiment", function()
