@@ -46,7 +46,7 @@ local function signal_control(fd, say)
     if control.cancelled then return "interrupted: the running jobs were cancelled; the same command makes them again" end
     local running = xp.engine and xp.engine:counts().running or 0
     if running == 0 then return "interrupted: no job is running; the same command does the rest" end
-    return ("interrupted: %d running %s on; the same command comes back to %s"):format(running,
+    return ("interrupted: %d %s on; the same command comes back to %s"):format(running,
       running == 1 and "job goes" or "jobs go", running == 1 and "it" or "them")
   end
   local function leave(xp) error(errors.Interrupted(control.farewell(xp))) end

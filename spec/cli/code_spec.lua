@@ -85,6 +85,7 @@ describe("experiment code", function()
     assert.is_truthy(r.err:find("experiment.lua:1: broken", 1, true), r.err)
     assert.is_truthy(r.err:find("experiment.lua:3: in", 1, true), r.err)
     assert.is_nil(r.err:find("lua/xpm/", 1, true), r.err)
+    box:shell "rm -r w"
     box:write("experiment.lua", "function run(h, c)\n  x = = 1\nend")
     refused(3, "experiment%.lua:2: unexpected symbol near '='", "a.yaml")
     box:write("experiment.lua", "local xpm = require 'xpm'\nlocal T = xpm.task { id = 't', params = { lr = 'nummber' },\n"

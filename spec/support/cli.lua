@@ -107,7 +107,8 @@ local function command_line(self, args, options)
     XDG_DATA_HOME = self.home .. "/.local/share" }
   for _, name in ipairs { "LUA_PATH", "LUA_CPATH", "LUA_INIT", "COLUMNS" } do env[name] = false end
   for name, value in pairs(options.env or {}) do env[name] = value end
-  local words, set = { "exec env" }, {}
+  -- A shell starts what runs in the background with SIGINT ignored.
+  local words, set = { "exec env --default-signal=INT" }, {}
   for name, value in pairs(env) do
     if value then set[#set + 1] = quote(name .. "=" .. value) else words[#words + 1] = "-u " .. quote(name) end
   end
