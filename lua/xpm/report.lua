@@ -192,8 +192,8 @@ Report.raw = function(stream, ...) return stream:write(...) end
 function Report:begin(what)
   self.name = text.line(what.experiment)
   self.began = self.clock()
-  say(self, ("%s%s in %s, %d job%s at a time"):format(paint(self, "bold", self.name),
-    what.run and ": run " .. what.run or "", text.line(what.workspace), what.jobs, what.jobs == 1 and "" or "s"))
+  say(self, ("%s: %s in %s%s"):format(paint(self, "bold", self.name), what.run and "run " .. what.run or "dry run",
+    text.line(what.workspace), what.run and (", %d job%s at a time"):format(what.jobs, what.jobs == 1 and "" or "s") or ""))
   if self.tty and not self.give_back then take_streams(self) end
 end
 

@@ -361,7 +361,10 @@ function workspace.jobs(path, options)
         jobs = index:jobs { experiment = found.experiment, run = newest.run, task = options.task, limit = options.limit
           and not options.state and options.limit or nil }
       end
-      for _, job in ipairs(jobs or newest.jobs()) do
+      local from_index = jobs ~= nil
+      jobs = jobs or newest.jobs()
+      for i, job in ipairs(jobs) do
+        job.order = from_index and #jobs - i or i -- greater: submitted later
         local key = job.task .. "/" .. job.hash
         if by_key[key] then
           table.insert(by_key[key].experiments, found.experiment)
@@ -383,11 +386,11 @@ function workspace.jobs(path, options)
         near and (", did you mean '%s'?"):format(near) or "")))
     end
   end
-  for i, job in ipairs(list) do job.order = i end
   table.sort(list, function(a, b)
     local x, y = a.submitted_at or 0, b.submitted_at or 0
     if x ~= y then return x > y end
-    return a.order < b.order
+    if a.order ~= b.order then return a.order > b.order end
+    return a.hash < b.hash
   end)
   for i, job in ipairs(list) do
     job.order = nil

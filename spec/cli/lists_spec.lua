@@ -183,3 +183,50 @@ describe("listings", function()
     assert.is_truthy(r.err:find "^no workspaces in ")
   end)
 end)
+
+describe("listings after real runs", function()
+  local box
+  setup(function() box = cli.sandbox() end)
+  teardown(function() box:close() end)
+
+  it("are the same from the index and from the files", function()
+    box:write("experiment.lua", [[
+      local xpm = require "xpm"
+      local T = xpm.task { id = "demo.echo", params = { n = "integer" },
+        command = function(t) return { "/bin/sh", "-c", t.n == 2 and "exit 1" or "echo out" } end }
+      function run(helper, cfg)
+        for i = 1, cfg.n do T { n = xpm.tag(i) }:submit() end
+      end
+    ]])
+    box:write("full.yaml", "id: demo\nn: 3\n")
+    local r = box:run { "--workdir", "w", "run-experiment", "full.yaml", "-j2" }
+    assert.equal(1, r.code, r.err)
+    assert.is_truthy(r.err:find("3 jobs: 0 reused, 2 ran, 1 failed in ", 1, true), r.err)
+    assert.equal(1, box:run({ "run-experiment", "--workdir", "w", "full.yaml" }).code)
+    local listings = { { "experiments", "list" }, { "experiments", "list", "--json" }, { "jobs", "list" },
+      { "jobs", "list", "--state", "error", "--json" }, { "jobs", "list", "--limit", "1" } }
+    local function all()
+      local out = {}
+      for i, args in ipairs(listings) do
+        local said = box:run({ "--workdir", "w", table.unpack(args) })
+        assert.equal(0, said.code, said.err)
+        out[i] = said.out
+      end
+      return out
+    end
+    assert.is_true(box:exists "w/.xpm/workspace.db")
+    local by_index = all()
+    assert.equal(("demo [%s] (2/3 jobs)\n"):format(sys.hostname()), by_index[1])
+    assert.equal(4, select(2, by_index[3]:gsub("\n", "")))
+    box:shell "rm -r w/.xpm"
+    assert.same(by_index, all())
+  end)
+
+  it("show a dry run without a trace", function()
+    local r = box:run { "run-experiment", "--workdir", "fresh", "--run-mode", "dry-run", "full.yaml" }
+    assert.equal(0, r.code, r.err)
+    assert.is_truthy(r.out:find "^would run  demo%.echo/%x%x%x%x%x%x%x%x  n=1\n")
+    assert.is_truthy(r.out:find "\n3 jobs: 0 reused, 3 would run\n$")
+    assert.is_false(box:exists "fresh")
+  end)
+end)

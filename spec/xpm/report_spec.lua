@@ -40,6 +40,8 @@ describe("report in plain lines", function()
     local h = harness()
     h.report:begin { experiment = "digits", run = "20260101_120000", workspace = "/w", jobs = 2 }
     assert.equal("digits: run 20260101_120000 in /w, 2 jobs at a time\n", h.take())
+    h.report:begin { experiment = "digits", workspace = "/w", jobs = 2 }
+    assert.equal("digits: dry run in /w\n", h.take())
     h.report:event(job(), { state = "running", started_at = 5 })
     h.report:tick(counts(0, 2, 1))
     assert.equal("", h.take())

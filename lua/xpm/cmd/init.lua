@@ -247,7 +247,7 @@ local function dispatch(args, version)
   cmd.debug = options.debug
   if options.debug then require("xpm.log").set_level("debug") end
   options.config_dir = options.xpm_config_dir
-  options.version = version
+  options.version, options.command_line = version, { "xpm", table.unpack(args) }
   return module.run(options)
 end
 

@@ -86,7 +86,7 @@ local function list(options)
     job.path = require("xpm.workspace").paths(root).job_dir(job.task, job.hash)
     if job.started_at then
       local stop = job.ended_at or job.state == "running" and now
-      job.seconds = stop and math.max(0, stop - job.started_at)
+      job.seconds = stop and math.max(0, math.floor((stop - job.started_at) * 1000 + 0.5) / 1000)
     end
     if job.state == "running" then job.progress = read_progress(root, job) end
   end

@@ -97,7 +97,7 @@ function run_experiment.run(options)
   if options.show then return show(options) end
   local env = {}
   for _, pair in ipairs(options.env) do env[pair[1]] = pair[2] end
-  options.env = env
+  options.env, options.command = env, options.command_line
   options.run_mode = options.run_mode or "NORMAL"
   local report = require "xpm.report"
   local reporter <close> = report.new(report.terminal(io.stderr, 2))
