@@ -8,7 +8,7 @@ local db = {}
 local index = {}
 
 ---Opens the index. "write" creates file, folder and tables, and sets WAL (not with `network`); "read" never writes.
----Times are seconds since 1970 as floats.
+---Times are seconds since 1970 as floats. "not_found" also for a file with nothing in it yet.
 ---@param path string
 ---@param options? { mode?: "read"|"write", network?: boolean }  default "read"
 ---@return xpm.db.index? index, string? message, string? code  "not_found", "corrupt", "version", "locked", "io"
@@ -23,7 +23,10 @@ function db.version() end
 ---@return true? ok, string? message, string? code
 function index:put_run(run) end
 
----Inserts or updates jobs, and links them to a run, in one transaction. Fields left out keep what is stored.
+---Inserts or updates jobs, and links them to a run (made when it is not there), in one transaction. `hash` is 64 hex digits.
+---Fields left out keep what is stored; `tags` replace all tags. But another state (or reason) than the stored one begins a
+---new story: reason, ended_at, exit_code, signal, cpu_seconds and peak_memory are forgotten unless given along, and
+---before "running" started_at and hostname too. A new job without a state is "unscheduled".
 ---@param experiment string
 ---@param run string
 ---@param jobs { task: string, hash: string, state?: string, reason?: string, hostname?: string, submitted_at?: number, started_at?: number, ended_at?: number, exit_code?: integer, signal?: integer, cpu_seconds?: number, peak_memory?: integer, tags?: table<string, string> }[]
@@ -39,21 +42,27 @@ function index:experiments() end
 ---@return table[]? list, string? message, string? code
 function index:runs(experiment) end
 
----Jobs, newest submission first.
----@param options? { experiment?: string, run?: string, task?: string, state?: string, hash_prefix?: string, limit?: integer }
+---Jobs, newest submission first. `run` needs `experiment`; `tags` must all match; a `hash_prefix` that is not hex finds nothing.
+---@param options? { experiment?: string, run?: string, task?: string, state?: string, hash_prefix?: string, tags?: table<string, string>, limit?: integer }
 ---@return { task: string, hash: string, state: string, reason?: string, hostname?: string, submitted_at?: number, started_at?: number, ended_at?: number, exit_code?: integer, signal?: integer, cpu_seconds?: number, peak_memory?: integer, tags: table<string, string> }[]? list, string? message, string? code
 function index:jobs(options) end
 
 ---Any SELECT, read-only: rows as tables by column name. Integer, float, text and blob come as Lua values, NULL as nil.
----`params` bind to ?1, ?2 ... Raises if the statement would write.
+---The parameters (nil, booleans, numbers, strings) bind to ?1, ?2 ...; their number must be right. The view `job_list` has
+---the jobs with words for task and state. Raises if the SQL is wrong, writes, or is more than one statement.
 ---@param sql string
 ---@param ... any
 ---@return table[]? rows, string? message, string? code
 function index:query(sql, ...) end
 
 ---Moves the WAL into the database file; call it only while holding the workspace's lock.
+---Code "locked": somebody was reading; as much as could be was moved.
 ---@return true? ok, string? message, string? code
 function index:checkpoint() end
+
+---Bytes of the WAL after this handle's last commit (0 before it): nothing shrinks it but `checkpoint`.
+---@return integer
+function index:wal_size() end
 
 ---Finalizes the statements and closes. Safe to call twice.
 function index:close() end
