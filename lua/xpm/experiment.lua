@@ -518,12 +518,21 @@ function Experiment:__tostring()
   return ("xpm.Experiment %s (%s)"):format(self.id, self.closed and "closed" or self.run or self.mode)
 end
 
+---@class xpm.ExperimentOptions
+---@field dirty_git? "ignore"|"warn"|"error"   default "warn"
+---@field jobs? integer                        how many run at a time (default: the cores there are)
+---@field run_mode? string                     NORMAL, DRY_RUN or GENERATE_ONLY
+---@field wait? boolean                        false: an error if the experiment is open elsewhere
+---@field env? table<string, string>           for this process and the jobs
+---@field folder? string                       whose repository is checked (default: the calling file's)
+---@field reporter? table                      hears of everything (see xpm.report)
+
 ---Opens an experiment in a workspace, from any Lua program:
 ---`local xp <close> = xpm.experiment("work", "my-experiment", { jobs = 4 })`. Leaving the scope waits for the jobs;
 ---leaving it by an error lets them go on.
 ---@param workdir string
 ---@param id string
----@param options? { dirty_git?: string, jobs?: integer, run_mode?: string, wait?: boolean, env?: table<string, string>, folder?: string, reporter?: table }
+---@param options? xpm.ExperimentOptions
 ---@return xpm.Experiment
 function experiment.new(workdir, id, options)
   if experiment.in_job then error(experiment.in_job, 0) end

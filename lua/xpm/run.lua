@@ -143,7 +143,9 @@ function run.main(options)
   local function say(text)
     if reporter then reporter:log(text) else log.warn("%s", text) end
   end
-  log.info("workspace %s (%s)", workspace.path, workspace.source)
+  if not options.workdir and not options.workspace then
+    say(("workspace %s (%s)"):format(workspace.path, workspace.source))
+  end
   local control = options.signals ~= false and signal_control(sys.catch_signals(), say) or nil
   local xp = experiment.open(workspace.path, id, { jobs = options.jobs or settings.jobs, run_mode = mode,
     wait = not options.no_wait, reporter = reporter }, { checked_git = true, git = state, tree = tree,

@@ -32,6 +32,8 @@ local OPTIONS = { "id", "params", "outputs", "execute", "command", "help" }
 -- What an instance answers itself; parameters and outputs cannot have these names.
 local RESERVED = { id = true, state = true, job = true, wait = true }
 
+local TAG_VALUES = 8
+
 local registry = {} -- id -> class: the last definition, for jobs
 
 local Instance = { __name = "xpm.Task", xpm_task = true }
@@ -232,13 +234,22 @@ function methods:tag(name, value)
   return self
 end
 
----All tags: its own, and those of the tasks it uses (its own win; of two others the first parameter's).
+---All tags: its own, and those of the tasks it uses. Its own win; where the tasks differ, all their values are named
+---("1,2,3", at most TAG_VALUES of them).
 ---@return table<string, string>
 function methods:tags()
-  local all = {}
+  local all, seen = {}, {}
   for _, dependency in ipairs(self:dependencies()) do
-    for name, value in pairs(dependency:tags()) do
-      if all[name] == nil then all[name] = value end
+    local job = rawget(dependency, "xpm_job")
+    for name, value in pairs(job and job.tags or dependency:tags()) do
+      local values = seen[name] or { count = 0 }
+      seen[name] = values
+      if not values[value] then
+        values[value], values.count = true, values.count + 1
+        if values.count == 1 then all[name] = value
+        elseif values.count <= TAG_VALUES then all[name] = all[name] .. "," .. value
+        elseif values.count == TAG_VALUES + 1 then all[name] = all[name] .. ",..." end
+      end
     end
   end
   for name, value in pairs(self.xpm_tags) do all[name] = value end

@@ -341,7 +341,7 @@ local function keep(job, options)
   return (not options.task or job.task == options.task) and (not options.state or job.state == options.state)
 end
 
----The jobs of the newest run of each experiment (or of one), newest submission first, a job of several experiments
+---The jobs of all runs of all experiments (or of one), newest submission first, a job of several runs or experiments
 ---once.
 ---@param path string
 ---@param options? { experiment?: string, task?: string, state?: string, limit?: integer }
@@ -349,25 +349,30 @@ end
 function workspace.jobs(path, options)
   options = options or {}
   require_workspace(path)
-  local known, index = indexed(path)
+  local _, index = indexed(path)
+  local settled = {} -- "experiment/run" -> status, as the index has it
+  for _, run in ipairs(index and index:runs() or {}) do settled[run.experiment .. "/" .. run.run] = run.status end
   local list, by_key, experiments = {}, {}, {}
   for found in workspace.scan(path) do
     experiments[#experiments + 1] = found.experiment
-    local newest = found.runs[#found.runs]
-    local row = known[found.experiment]
-    if newest and (not options.experiment or options.experiment == found.experiment) then
+    local wanted = not options.experiment or options.experiment == found.experiment
+    for r = wanted and #found.runs or 0, 1, -1 do
+      local run = found.runs[r]
       local jobs
-      if index and row and row.run == newest.run and SETTLED[newest.status] and row.status == newest.status then
-        jobs = index:jobs { experiment = found.experiment, run = newest.run, task = options.task, limit = options.limit
+      if index and SETTLED[run.status] and settled[found.experiment .. "/" .. run.run] == run.status then
+        jobs = index:jobs { experiment = found.experiment, run = run.run, task = options.task, limit = options.limit
           and not options.state and options.limit or nil }
       end
       local from_index = jobs ~= nil
-      jobs = jobs or newest.jobs()
+      jobs = jobs or run.jobs()
       for i, job in ipairs(jobs) do
         job.order = from_index and #jobs - i or i -- greater: submitted later
         local key = job.task .. "/" .. job.hash
-        if by_key[key] then
-          table.insert(by_key[key].experiments, found.experiment)
+        local known = by_key[key]
+        if known then
+          if known.experiments[#known.experiments] ~= found.experiment then
+            table.insert(known.experiments, found.experiment)
+          end
         elseif keep(job, options) then
           job.name = job.name or workspace.task_name(job.task)
           job.experiments = { found.experiment }

@@ -107,7 +107,8 @@ describe("jobs", function()
           error("no luck")
         end
       end }
-      local After = xpm.task { id = "after", params = { step = Step }, execute = function(task) note("after " .. task.step.n) end }
+      local After = xpm.task { id = "after", params = { step = Step },
+        execute = function(task) note("after " .. task.step.n) end }
       function run(helper, cfg)
         local completed = 0
         for n = 1, 3 do
@@ -133,7 +134,8 @@ describe("jobs", function()
   it("may be commands, with numbers in their shortest form, and outputs that must be there", function()
     box:write("experiment.lua", [[
       local xpm = require "xpm"
-      local Write = xpm.task { id = "write", params = { lr = "number", n = "integer", skip = { type = "boolean", default = false } },
+      local Write = xpm.task { id = "write", params = { lr = "number", n = "integer",
+          skip = { type = "boolean", default = false } },
         outputs = { file = "out.txt" },
         command = function(task)
           return { "sh", "-c", task.skip and ":" or 'pwd; echo "$1 $2 $OMP" >"$3"', "sh", task.lr, task.n, task.file }
@@ -363,8 +365,8 @@ describe("jobs", function()
       print(pcall(xpm.with_experiment, arg[1] .. "/w", "script3", function() error("mine", 0) end))
       print(pcall(function() T { n = 9 }:submit() end))]])
     local lib = cli.build .. "/lib"
-    local script = ("LEDGER=$PWD/ledger LUA_PATH='%s/lua/?.lua;%s/lua/?/init.lua;;' LUA_CPATH='%s/?.so;;' lua5.4 script.lua . 2>&1")
-      :format(cli.root, cli.root, lib)
+    local script = ("LEDGER=$PWD/ledger LUA_PATH='%s/lua/?.lua;%s/lua/?/init.lua;;' LUA_CPATH='%s/?.so;;' "
+      .. "lua5.4 script.lua . 2>&1"):format(cli.root, cli.root, lib)
     local out = box:shell(script)
     assert.equal("state\tdone\tnil\nfalse\tmine\nfalse\tscript.lua:19: task t: there is no open experiment to submit to\n", out)
     assert.same({ "t 1", "t 2", "t 3" }, ledger())
