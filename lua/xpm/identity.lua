@@ -74,12 +74,18 @@ function identity.ignored(field)
   return field.meta or (t.kind == "path" and not field.identity)
 end
 
+local function is_default(field, value)
+  local default = field.default
+  if field.type.kind == "path" then default = sys.abspath(default) end
+  return same(value, default)
+end
+
 function canonical_fields(fields, values)
   local out = {}
   for _, field in ipairs(fields) do
     local value = values[field.name]
     local counts = value ~= nil and not identity.ignored(field)
-      and not (field.ignore_default and same(value, field.default))
+      and not (field.ignore_default and is_default(field, value))
     if counts then out[field.name] = canonical_field(field, value) end
   end
   return out

@@ -4,6 +4,7 @@
 local config = require "xpm.config"
 local ids = require "xpm.ids"
 local source = require "xpm.source"
+local sys = require "xpm.sys"
 local tags = require "xpm.tags"
 local types = require "xpm.types"
 
@@ -139,6 +140,7 @@ function TaskClass:__call(values)
     tagged = function(tagged, path)
       own_tags[tagged.name or path:match("[^.]+$")] = tags.text(tagged.value)
     end,
+    absolute = sys.abspath, -- a job runs in a folder of its own
   }
   if values ~= nil and type(values) ~= "table" then error(self.id .. ": parameters must be a table", 2) end
   local checked = types.check_fields(ctx, self.fields, values or {}, "")

@@ -158,7 +158,7 @@ end
 function CHECKS.path(ctx, _, value, path)
   if type(value) ~= "string" or value == "" then wrong(ctx, path, "a path", value) return end
   if value:find("\0", 1, true) then ctx.report(path, "a path cannot hold a NUL byte") return end
-  return value
+  return ctx.absolute and ctx.absolute(value) or value
 end
 
 function CHECKS.integer(ctx, _, value, path)
@@ -280,8 +280,9 @@ function check(ctx, t, value, path)
 end
 
 ---Checks one value. `ctx.report(path, message)` is called for each problem; `ctx.text`: text that reads as a number or
----boolean is one; `ctx.tagged(tagged, path)` hears of tagged values (which are unwrapped).
----@param ctx { report: fun(path: string, message: string), text?: boolean, tagged?: fun(t: table, path: string) }
+---boolean is one; `ctx.tagged(tagged, path)` hears of tagged values (which are unwrapped); `ctx.absolute(path)` makes
+---paths absolute.
+---@param ctx { report: function, text?: boolean, tagged?: function, absolute?: function }
 ---@param t xpm.Type
 ---@param value any
 ---@param path string
@@ -305,24 +306,6 @@ local function check_limits(ctx, field, value, path)
   end
 end
 
----A deep copy of a checked value; tasks stay themselves.
----@param value any
----@return any
-function types.copy(value)
-  if type(value) ~= "table" or types.is_task(value) then return value end
-  local out = {}
-  if config.kind(value) == "list" then
-    for i = 1, #value do out[i] = types.copy(value[i]) end
-    return config.list(out)
-  end
-  local keys = {}
-  for k, v in config.pairs(value) do
-    out[k] = types.copy(v)
-    keys[#keys + 1] = k
-  end
-  return config.order(out, keys)
-end
-
 ---Checks a map against fields: unknown names (with the nearest), missing ones, defaults filled in, declaration order.
 ---@param ctx table
 ---@param fields xpm.Field[]  also by name
@@ -344,7 +327,7 @@ function types.check_fields(ctx, fields, values, path, owner)
     local value, at = values[field.name], prefix .. field.name
     if value == nil then
       if field.default ~= nil then
-        out[field.name] = types.copy(field.default)
+        out[field.name] = check(ctx, field.type, field.default, at) -- a copy
       elseif not field.optional then
         ctx.report(at, "is missing", "missing")
       end

@@ -69,6 +69,14 @@ describe("xpm.task", function()
     has(message(function() t.n = 4 end), "'n' cannot be set")
   end)
 
+  it("makes paths absolute, for jobs run in folders of their own", function()
+    local T = define { params = { file = "path", more = { type = xpm.list("path"), default = { "x" } } } }
+    local cwd = require("xpm.sys").cwd()
+    local t = T { file = "../data.csv" }
+    assert.same({ cwd:match "^(.*)/" .. "/data.csv", cwd .. "/x" }, { t.file, t.more[1] })
+    assert.equal("/abs", T { file = "/abs" }.file)
+  end)
+
   it("takes tags from values, from `tag`, and from the tasks it uses", function()
     local A = define { params = { lr = "number", seed = "integer" } }
     local B = define { params = { a = xpm.list(A), k = { type = "integer", default = 0 } } }
