@@ -160,7 +160,8 @@ local function begin(self, options, internal)
   if internal.tree then self.record:write_configuration(internal.tree, internal.overrides) end
   local index, message = require("xpm.workspace").index(self.workdir, "write")
   if not index then log.warn("the workspace's index cannot be opened: %s", message) end
-  self.index = index_writer.new(index, self.id, self.run, sys.monotonic)
+  self.index = index_writer.new(index, self.id, self.run,
+    { clock = sys.monotonic, lock_path = self.workdir .. "/.xpm/lock" })
   for _, other in ipairs(self.record.interrupted) do self.index:put_run({ status = "interrupted" }, other) end
   self.index:put_run { hostname = self.record.hostname, started_at = self.record.started_at, status = "running" }
 end

@@ -6,6 +6,7 @@ local log = require "xpm.log"
 local index_writer = {}
 
 local BATCH = 1000
+local WAL_BYTES = 4 * 1024 * 1024 -- a longer write-ahead log is moved into the database at the end
 local SECONDS = 0.5 -- the longest a change waits while the driver is awake
 
 ---@class xpm.IndexWriter
@@ -15,17 +16,17 @@ IndexWriter.__index = IndexWriter
 ---@param index xpm.db.index?  nil: writes nothing
 ---@param experiment string
 ---@param run string
----@param clock fun(): number
+---@param options { clock: fun(): number, lock_path?: string }  lock_path: the workspace's lock
 ---@return xpm.IndexWriter
-function index_writer.new(index, experiment, run, clock)
-  return setmetatable({ index = index, experiment = experiment, run = run, clock = clock, pending = {}, rows = {} },
-    IndexWriter)
+function index_writer.new(index, experiment, run, options)
+  return setmetatable({ index = index, experiment = experiment, run = run, clock = options.clock,
+    lock_path = options.lock_path, pending = {}, rows = {} }, IndexWriter)
 end
 
 local function check(self, ok, message)
   if ok then return end
   log.warn("the workspace's index cannot be written (%s); the files are complete: "
-    .. "'xpm experiments sync' brings it up to date", message)
+    .. "it can be deleted", message)
   self.index = nil
 end
 
@@ -67,8 +68,19 @@ function IndexWriter:due()
   return math.max(0, self.since + SECONDS - self.clock())
 end
 
+-- Never two checkpointers (SQLite before 3.51.3 can corrupt a database that has two): under the workspace's lock, and
+-- left to a later run when another holds that.
+local function checkpoint(self)
+  if not self.lock_path or self.index:wal_size() < WAL_BYTES then return end
+  local lock = require("xpm.engine").lock(self.lock_path)
+  if not lock then return end
+  check(self, self.index:checkpoint())
+  lock:close()
+end
+
 function IndexWriter:close()
   self:flush()
+  if self.index then checkpoint(self) end
   if self.index then self.index:close() end
   self.index = nil
 end

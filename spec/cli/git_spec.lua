@@ -10,8 +10,9 @@ describe("dirty_git", function()
     box:write("repo/exp/experiment.lua", "function run(helper, cfg) print 'ran' end")
     box:write("repo/exp/a.yaml", "id: a\n")
     box:write("repo/.gitignore", "ignored\n")
-    box:shell [[cd repo && git init -q -b trunk && git config user.name "A. Thor" && git config user.email a@example.org &&
-      git add . && git commit -qm "first words" ]]
+    box:shell [[cd repo && git init -q -b trunk && git add . &&
+      GIT_AUTHOR_NAME="A. Thor" GIT_AUTHOR_EMAIL=a@example.org GIT_COMMITTER_NAME=C GIT_COMMITTER_EMAIL=c@example.org \
+      git commit -qm "first words" && git config user.name C && git config user.email c@example.org]]
   end)
   after_each(function() box:close() end)
 
