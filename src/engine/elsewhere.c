@@ -31,15 +31,13 @@ static void holder_facts(struct xpm_facts *f, const struct xpm_holder *h)
     memcpy(f->hostname, h->host.name, sizeof f->hostname);
 }
 
-void xpm_elsewhere_clean(struct xpm_engine *e, const struct xpm_jobdir *dir, const struct xpm_holder *h, int64_t pid)
+void xpm_elsewhere_clean(struct xpm_engine *e, const struct xpm_jobdir *dir, const struct xpm_holder *h)
 {
     char folder[PATH_MAX];
-    if (!same_machine(e, h) || xpm_holder_lives(&h->host, &h->who, &e->host))
-        return;
-    if (h->job > 0)
-        pid = h->job;
-    if (pid > 1 && (size_t)snprintf(folder, sizeof folder, "%s/jobs/%s/%s", e->workdir, dir->task, dir->hash) < sizeof folder)
-        xpm_reap_strangers((pid_t)pid, h->since, folder);
+    pid_t pid = (pid_t)h->job;
+    if (same_machine(e, h) && pid > 1 &&
+        (size_t)snprintf(folder, sizeof folder, "%s/jobs/%s/%s", e->workdir, dir->task, dir->hash) < sizeof folder)
+        xpm_reap_strangers(pid, h->since, folder);
 }
 
 int xpm_elsewhere_find(struct xpm_engine *e, struct xpm_found *found, const struct xpm_jobdir *dir, struct xpm_err *err)
@@ -64,7 +62,7 @@ int xpm_elsewhere_find(struct xpm_engine *e, struct xpm_found *found, const stru
     }
     found->begin = XPM_BEGIN_NEW;
     if (lock == XPM_LOCK_FREE)
-        xpm_elsewhere_clean(e, dir, &holder, 0);
+        xpm_elsewhere_clean(e, dir, &holder);
     if (lock == XPM_LOCK_HELD) {
         found->begin = is_orphan(e, &holder) ? XPM_BEGIN_ORPHAN : XPM_BEGIN_ELSEWHERE;
         holder_facts(&found->facts, &holder);
@@ -129,7 +127,7 @@ void xpm_elsewhere_look(void *engine, uint32_t job)
     } else if (rc == XPM_ENOTFOUND) {
         /* its supervisor died, or gave way before it started anything: ours to run */
         if (lock == XPM_LOCK_FREE)
-            xpm_elsewhere_clean(e, &dir, &holder, 0);
+            xpm_elsewhere_clean(e, &dir, &holder);
         xpm_plan_requeue(e->plan, job);
     } else {
         xpm_job_say(e, job, err.msg);

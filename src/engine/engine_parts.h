@@ -94,7 +94,7 @@ int xpm_loop_start(void *engine, uint32_t job);
 void xpm_loop_cancel(void *engine, uint32_t job);
 void xpm_loop_changed(void *engine, uint32_t job);
 void xpm_loop_report(void *engine, const struct xpm_report *r);
-void xpm_loop_died(void *engine, uint32_t job, bool spoke, int64_t pid);
+void xpm_loop_died(void *engine, uint32_t job, bool spoke);
 bool xpm_loop_set_timer(struct xpm_engine *e);
 
 /* elsewhere.c */
@@ -113,7 +113,7 @@ void xpm_elsewhere_look(void *engine, uint32_t job);
 void xpm_elsewhere_busy(struct xpm_engine *e, uint32_t job);
 /* SIGTERM to the supervisor of a job that runs elsewhere, if it is on this machine. */
 void xpm_elsewhere_cancel(struct xpm_engine *e, uint32_t job);
-/* What a supervisor that died left of a job: its processes are killed. `pid`: of the job's process, if known. */
-void xpm_elsewhere_clean(struct xpm_engine *e, const struct xpm_jobdir *dir, const struct xpm_holder *holder, int64_t pid);
+/* What a supervisor that died left of a job: its processes are killed. Only while the lock is free: the record is the dead one's. */
+void xpm_elsewhere_clean(struct xpm_engine *e, const struct xpm_jobdir *dir, const struct xpm_holder *holder);
 
 #endif

@@ -247,11 +247,26 @@ bool xpm_holder_read(struct xpm_holder *h, int fd)
     return whole;
 }
 
+/* A process that ended and was not waited for still has its entry: it holds nothing. */
+static bool is_zombie(pid_t pid)
+{
+    char path[64], text[512];
+    snprintf(path, sizeof path, "/proc/%ld/stat", (long)pid);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return true;
+    ssize_t n = read(fd, text, sizeof text - 1);
+    close(fd);
+    text[n > 0 ? n : 0] = '\0';
+    const char *after = strrchr(text, ')');
+    return !after || !after[1] || after[2] == 'Z' || after[2] == 'X';
+}
+
 bool xpm_holder_lives(const struct xpm_host *theirs, const struct xpm_who *who, const struct xpm_host *mine)
 {
     uint64_t start;
     return who->pid > 0 && *theirs->boot_id && strcmp(theirs->boot_id, mine->boot_id) == 0 &&
-           xpm_os_process_start(who->pid, &start) == 0 && start == who->start;
+           xpm_os_process_start(who->pid, &start) == 0 && start == who->start && !is_zombie(who->pid);
 }
 
 int xpm_jobdir_lock(enum xpm_lockstate *state, struct xpm_holder *holder, const struct xpm_jobdir *dir, struct xpm_err *err)

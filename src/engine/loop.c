@@ -195,7 +195,7 @@ void xpm_loop_report(void *engine, const struct xpm_report *r)
 }
 
 /* It may have written the marker before it died. */
-void xpm_loop_died(void *engine, uint32_t job, bool spoke, int64_t pid)
+void xpm_loop_died(void *engine, uint32_t job, bool spoke)
 {
     struct xpm_engine *e = engine;
     char hash[65];
@@ -211,7 +211,8 @@ void xpm_loop_died(void *engine, uint32_t job, bool spoke, int64_t pid)
         ended(e, job, &facts);
     } else {
         xpm_jobdir_lock(&lock, &holder, &dir, NULL);
-        xpm_elsewhere_clean(e, &dir, &holder, pid);
+        if (lock == XPM_LOCK_FREE)
+            xpm_elsewhere_clean(e, &dir, &holder);
         if (lock == XPM_LOCK_HELD) { /* not ours: it had not come to take it */
             xpm_elsewhere_busy(e, job);
         } else {

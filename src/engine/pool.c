@@ -28,7 +28,6 @@ struct member {
     uint32_t job;     /* 0: none */
     uint32_t next;    /* in the stack of free ones, or of free numbers */
     bool spoke;
-    int64_t pid;      /* of the job's process */
     struct xpm_buf out;
     struct xpm_report in;
     size_t in_len;    /* bytes of `in` there are */
@@ -197,7 +196,6 @@ static void bury(struct xpm_pool *p, uint32_t i)
     struct member *m = &p->members[i];
     uint32_t job = m->job;
     bool spoke = m->spoke;
-    int64_t pid = m->pid;
     close(m->socket);
     m->socket = -1;
     reap_starter(m);
@@ -213,7 +211,7 @@ static void bury(struct xpm_pool *p, uint32_t i)
     }
     free_number(p, i);
     if (job)
-        p->events.died(p->events.ctx, job, spoke, pid);
+        p->events.died(p->events.ctx, job, spoke);
 }
 
 /* --- sending -------------------------------------------------------------------------------------------------------- */
@@ -286,7 +284,6 @@ int xpm_pool_start(struct xpm_pool *p, const struct xpm_order_head *head, const 
         if (!fresh)
             p->idle = p->members[i].next;
         struct member *m = &p->members[i];
-        m->pid = 0;
         errno = 0;
         if (send_pieces(p, i, pieces, 4)) {
             m->job = head->job;
@@ -328,7 +325,6 @@ static void take_report(struct xpm_pool *p, uint32_t i)
     }
     if (!m->job || r.job != m->job)
         return;
-    m->pid = r.pid;
     if (r.kind != XPM_REPORT_STARTED) {
         m->job = 0;
         p->busy--;

@@ -18,8 +18,8 @@ struct xpm_pool_events {
     void *ctx;
     /* A report on `job` came. After ENDED, BUSY and EXISTS the supervisor is free again. */
     void (*report)(void *ctx, const struct xpm_report *r);
-    /* A supervisor died that had `job`; `spoke`: it had come up at all. `pid` of the job's process as last reported, or 0. */
-    void (*died)(void *ctx, uint32_t job, bool spoke, int64_t pid);
+    /* A supervisor died that had `job`; `spoke`: it had come up at all. */
+    void (*died)(void *ctx, uint32_t job, bool spoke);
 };
 
 struct xpm_pool_options {
