@@ -15,6 +15,7 @@
 
 static int check_fd(lua_State *L, int arg)
 {
+    luaL_checktype(L, arg, LUA_TNUMBER);
     lua_Integer fd = luaL_checkinteger(L, arg);
     luaL_argcheck(L, fd >= 0 && fd <= 0x7fffffff, arg, "not a descriptor");
     return (int)fd;
@@ -80,8 +81,10 @@ static int l_sys_isatty(lua_State *L)
 static int l_sys_winsize(lua_State *L)
 {
     struct winsize size;
-    if (ioctl(check_fd(L, 1), TIOCGWINSZ, &size) != 0 || size.ws_col == 0 || size.ws_row == 0)
-        return 0;
+    if (ioctl(check_fd(L, 1), TIOCGWINSZ, &size) != 0 || size.ws_col == 0 || size.ws_row == 0) {
+        lua_pushnil(L);
+        return 1;
+    }
     lua_pushinteger(L, size.ws_col);
     lua_pushinteger(L, size.ws_row);
     return 2;
@@ -112,7 +115,7 @@ static int l_sys_poll(lua_State *L)
         struct timespec t = { (time_t)rest, (long)((rest - floor(rest)) * 1e9) };
         int n = xpm_lua_sys_ppoll(L, fds, (nfds_t)count, &t);
         if (n == -2)
-            return 0;
+            break;
         if (n < 0 && errno != EINTR)
             return luaL_error(L, "cannot poll: %s", strerror(errno));
         for (lua_Integer i = 0; n > 0 && i < count; i++) {
@@ -124,8 +127,10 @@ static int l_sys_poll(lua_State *L)
             }
         }
         if (n == 0 && xpm_os_monotonic() >= deadline)
-            return 0;
+            break;
     }
+    lua_pushnil(L);
+    return 1;
 }
 
 static const luaL_Reg functions[] = {

@@ -153,8 +153,10 @@ static int l_sys_readlink(lua_State *L)
 static int l_sys_executable(lua_State *L)
 {
     struct xpm_buf *b = push_scratch(L);
-    if (xpm_fs_readlink(b, "/proc/self/exe", NULL) != 0)
-        return 0;
+    if (xpm_fs_readlink(b, "/proc/self/exe", NULL) != 0) {
+        lua_pushnil(L);
+        return 1;
+    }
     return text_result(L, 0, b, NULL);
 }
 

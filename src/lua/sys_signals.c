@@ -245,7 +245,7 @@ static int l_resume(lua_State *L)
 {
     bool interrupted;
     lua_State *co = lua_tothread(L, 1);
-    luaL_argexpected(L, co, 1, "coroutine");
+    luaL_argexpected(L, co, 1, "thread");
     int n = resume(L, co, lua_gettop(L) - 1, &interrupted);
     if (interrupted)
         return lua_error(L);
