@@ -15,6 +15,7 @@ local CANCEL_SECONDS = 3 -- after the first Ctrl-C a second one within this time
 ---@field pre? string[]
 ---@field post? string[]
 ---@field overrides? string[]
+---@field limit? integer          bytes a YAML file may have
 ---@field run_mode? string
 ---@field code_file? string
 ---@field module_name? string
@@ -31,7 +32,7 @@ local CANCEL_SECONDS = 3 -- after the first Ctrl-C a second one within this time
 
 local function load_tree(options)
   local tree, message = config.load { pre = options.pre, file = options.file, post = options.post,
-    overrides = options.overrides }
+    overrides = options.overrides, limit = options.limit }
   if not tree then error(errors.ConfigError(message)) end
   for _, warning in ipairs(tree:warnings()) do log.warn("%s", warning) end
   return tree

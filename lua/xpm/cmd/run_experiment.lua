@@ -55,6 +55,8 @@ function run_experiment.configure(parser)
     :argname("NAME=VALUE"):count("*"):convert(assignment)
   parser:option("-j --jobs", "How many jobs run at a time (default: the cores there are)."):argname("N")
     :convert(cmd.integer("--jobs", 1))
+  parser:option("--size-limit", "How many MB a YAML file may have (default: 64)."):argname("MB")
+    :convert(cmd.integer("--size-limit", 1))
   parser:flag("--no-wait", "Fail if the experiment is running already, instead of waiting for it.")
 end
 
@@ -70,7 +72,7 @@ end
 
 local function show(options)
   local tree, message = require("xpm.config").load { pre = options.pre, file = options.file, post = options.post,
-    overrides = options.overrides }
+    overrides = options.overrides, limit = options.limit }
   if not tree then error(errors.ConfigError(message)) end
   for _, warning in ipairs(tree:warnings()) do
     io.stderr:write("xpm: warning: ", require("xpm.text").line(warning), "\n")
@@ -94,6 +96,7 @@ function run_experiment.run(options)
   if options.origin and not options.show then
     error(errors.UsageError("--origin belongs to --show", { hint = "'xpm run-experiment --show --origin FILE'" }))
   end
+  options.limit = options.size_limit and math.min(options.size_limit, 1 << 40) << 20
   if options.show then return show(options) end
   local env = {}
   for _, pair in ipairs(options.env) do env[pair[1]] = pair[2] end
