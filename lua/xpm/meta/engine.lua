@@ -132,15 +132,4 @@ function engine.hash_file(path) end
 ---@type lightuserdata
 engine.KIND = nil
 
----The bytes that engine.identifier hashes.
----@param task string
----@param value table
----@return string bytes
-function engine.canonical(task, value) end
-
----BLAKE2b-256 of a file's content, as 64 hex digits.
----@param path string
----@return string? hash, string? message, string? code
-function engine.hash_file(path) end
-
 return engine
