@@ -8,7 +8,8 @@
 #include "../support/tap.h"
 #include "engine/plan.h"
 
-/* What the plan did, as a text: "s3" started, "r3" running, "d3" done, "e3" error, "u3" unscheduled, "c3" asked to end. */
+/* What the plan did, as a text: "s3" started, "r3" running, "d3" done, "e3" error, "u3" unscheduled, "c3" asked to
+ * end. */
 struct fake {
     struct xpm_plan *plan;
     char log[512];
@@ -78,7 +79,8 @@ static uint32_t add_as(struct fake *f, enum xpm_begin begin, bool generate, uint
     return xpm_plan_add(f->plan, &job, &number, NULL) == 0 ? number : 0;
 }
 
-#define ADD(f, ...) add_as(f, XPM_BEGIN_NEW, false, sizeof((uint32_t[]){ __VA_ARGS__ }) / 4, (uint32_t[]){ __VA_ARGS__ })
+#define ADD(f, ...) \
+    add_as(f, XPM_BEGIN_NEW, false, sizeof((uint32_t[]){ __VA_ARGS__ }) / 4, (uint32_t[]){ __VA_ARGS__ })
 #define ADD0(f) add_as(f, XPM_BEGIN_NEW, false, 0, NULL)
 
 /* Pumps, and compares what was done since the last look. */
@@ -111,7 +113,8 @@ static void diamond(void)
     tap_ok(!xpm_plan_idle(f.plan), "not idle while it runs");
     xpm_plan_done(f.plan, d);
     sees(&f, "d4", "the end");
-    tap_ok(xpm_plan_idle(f.plan) && xpm_plan_count(f.plan, XPM_DONE) == 4 && xpm_plan_used(f.plan) == 0, "all done, no slot held");
+    tap_ok(xpm_plan_idle(f.plan) && xpm_plan_count(f.plan, XPM_DONE) == 4 && xpm_plan_used(f.plan) == 0,
+           "all done, no slot held");
     xpm_plan_failed(f.plan, d, XPM_FAILED);
     sees(&f, "", "a job that ended does not end again");
     xpm_plan_free(f.plan);
@@ -125,8 +128,10 @@ static void failures(void)
     sees(&f, "s1", "one slot, one start");
     xpm_plan_failed(f.plan, a, XPM_TIMEOUT);
     sees(&f, "e1 e3 e4 s2", "what hangs on a failed job is in error at once, the next starts");
-    tap_ok(xpm_plan_reason(f.plan, a) == XPM_TIMEOUT && xpm_plan_cause(f.plan, a) == 0, "the failed job has its own reason");
-    tap_ok(xpm_plan_reason(f.plan, d) == XPM_DEPENDENCY && xpm_plan_cause(f.plan, d) == a && xpm_plan_cause(f.plan, c) == a,
+    tap_ok(xpm_plan_reason(f.plan, a) == XPM_TIMEOUT && xpm_plan_cause(f.plan, a) == 0,
+           "the failed job has its own reason");
+    tap_ok(xpm_plan_reason(f.plan, d) == XPM_DEPENDENCY && xpm_plan_cause(f.plan, d) == a &&
+               xpm_plan_cause(f.plan, c) == a,
            "the others name the job that failed, not the next above");
     xpm_plan_done(f.plan, b);
     sees(&f, "d2 s5", "a failure stops nothing else");
@@ -150,7 +155,8 @@ static void slots(void)
     f.refuse = 1;
     xpm_plan_done(f.plan, 1);
     sees(&f, "d1", "a runner that refuses is not asked again in the same round");
-    tap_ok(xpm_plan_wants(f.plan) && xpm_plan_state(f.plan, 4) == XPM_READY && xpm_plan_used(f.plan) == 1, "the job stays ready");
+    tap_ok(xpm_plan_wants(f.plan) && xpm_plan_state(f.plan, 4) == XPM_READY && xpm_plan_used(f.plan) == 1,
+           "the job stays ready");
     sees(&f, "s4", "and is the first the next time");
     xpm_plan_cancel(f.plan, 5);
     sees(&f, "e5", "a job that is ready is cancelled at once");
@@ -239,7 +245,8 @@ static void generated(void)
     sees(&f, "s1 u1 s2 u2", "generated in order, without a slot");
     uint32_t d = add_as(&f, XPM_BEGIN_NEW, true, 2, (uint32_t[]){ a, b });
     sees(&f, "s4 u4", "also what comes later");
-    tap_ok(xpm_plan_state(f.plan, c) == XPM_WAITING && xpm_plan_idle(f.plan) && d == 4, "to run on a generated job is to wait");
+    tap_ok(xpm_plan_state(f.plan, c) == XPM_WAITING && xpm_plan_idle(f.plan) && d == 4,
+           "to run on a generated job is to wait");
     xpm_plan_free(f.plan);
 }
 
@@ -252,10 +259,12 @@ static void stopped(void)
     xpm_plan_stop(f.plan);
     uint32_t d = ADD0(&f);
     sees(&f, "", "nothing starts after the stop");
-    tap_ok(xpm_plan_count(f.plan, XPM_UNSCHEDULED) == 3 && !xpm_plan_idle(f.plan), "what waited is unscheduled, what runs runs");
+    tap_ok(xpm_plan_count(f.plan, XPM_UNSCHEDULED) == 3 && !xpm_plan_idle(f.plan),
+           "what waited is unscheduled, what runs runs");
     xpm_plan_done(f.plan, a);
     sees(&f, "d1", "its end starts nothing");
-    tap_ok(xpm_plan_idle(f.plan) && xpm_plan_state(f.plan, b) == XPM_UNSCHEDULED && xpm_plan_state(f.plan, c) == XPM_UNSCHEDULED &&
+    tap_ok(xpm_plan_idle(f.plan) && xpm_plan_state(f.plan, b) == XPM_UNSCHEDULED &&
+               xpm_plan_state(f.plan, c) == XPM_UNSCHEDULED &&
                xpm_plan_state(f.plan, d) == XPM_UNSCHEDULED,
            "idle");
     xpm_plan_free(f.plan);
@@ -273,7 +282,8 @@ static void chain(uint32_t n, bool fail)
     xpm_plan_pump(f.plan);
     if (fail) {
         xpm_plan_failed(f.plan, 1, XPM_FAILED);
-        tap_ok(f.errors == n && xpm_plan_cause(f.plan, n) == 1 && xpm_plan_idle(f.plan), "a chain of %u fails from its top", n);
+        tap_ok(f.errors == n && xpm_plan_cause(f.plan, n) == 1 && xpm_plan_idle(f.plan),
+               "a chain of %u fails from its top", n);
     } else {
         bool one = true;
         for (uint32_t i = 1; i <= n; i++) {
@@ -281,7 +291,8 @@ static void chain(uint32_t n, bool fail)
             xpm_plan_done(f.plan, i);
             xpm_plan_pump(f.plan);
         }
-        tap_ok(one && xpm_plan_count(f.plan, XPM_DONE) == n && xpm_plan_idle(f.plan), "a chain of %u runs one by one", n);
+        tap_ok(one && xpm_plan_count(f.plan, XPM_DONE) == n && xpm_plan_idle(f.plan),
+               "a chain of %u runs one by one", n);
     }
     xpm_plan_free(f.plan);
 }

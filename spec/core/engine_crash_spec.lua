@@ -1,4 +1,4 @@
--- Other drivers, dead drivers, dead supervisors, and what they leave on disk. The ledger is written by the jobs themselves.
+-- Other drivers, dead drivers, dead supervisors, and what they leave on disk. The ledger is written by the jobs.
 local config = require "xpm.config"
 local engine = require "xpm.engine"
 local lab = require "support.engine_lab"
@@ -81,7 +81,9 @@ describe("a job that runs elsewhere", function()
 
   it("each runs once when many drivers want the same", function()
     local specs, drivers = {}, {}
-    for i = 1, 60 do specs[i] = box:spec(i, { "append", ledger, tostring(i) }, i > 3 and { deps = { i - 3 } } or nil) end
+    for i = 1, 60 do
+      specs[i] = box:spec(i, { "append", ledger, tostring(i) }, i > 3 and { deps = { i - 3 } } or nil)
+    end
     for i = 1, 3 do drivers[i] = box:driver(specs, 2) end
     for _, driver in ipairs(drivers) do
       local text, done = driver:wait(), 0
@@ -189,7 +191,8 @@ describe("on disk", function()
 
   -- Job 1, done, with an output of four bytes.
   local function make()
-    assert.equal("done", box:one(box:open(1), 1, { "append", ledger, "one", "write", "out", "abc" }, { outputs = { "out" } }).state)
+    local words = { "append", ledger, "one", "write", "out", "abc" }
+    assert.equal("done", box:one(box:open(1), 1, words, { outputs = { "out" } }).state)
     done = lab.read(marker())
   end
 
@@ -221,7 +224,8 @@ describe("on disk", function()
     end
     lab.write(marker(), whole)
     assert.is_true(again())
-    for _, text in ipairs { "[]", "null", "{}", '{"version":1}', ("\0"):rep(1024), '{"version":1,"state":"error","ended_at":1}' } do
+    for _, text in ipairs { "[]", "null", "{}", '{"version":1}', ("\0"):rep(1024),
+      '{"version":1,"state":"error","ended_at":1}' } do
       lab.write(marker(), text)
       assert.is_false((again()))
     end
@@ -263,10 +267,10 @@ describe("on disk", function()
     os.remove(marker())
     local stat = lab.read "/proc/self/stat"
     local pid, start = stat:match "^%d+", stat:match("^.*%) %a (.*)"):match(("%S+ "):rep(18) .. "(%S+)")
-    for _, text in ipairs {
-      "", "{", "1\n", ('{"version":1,"pid":%s,"start":%s,"host":"%s","boot_id":"%s","job":%s,"started_at":1}'):format(pid, start,
-        probe(1).hostname or "x", assert(config.parse_json(done)).boot_id, pid),
-    } do
+    local m = assert(config.parse_json(done))
+    local record = ('{"version":1,"pid":%s,"start":%s,"host":"%s","boot_id":"%s","job":%s,"started_at":1}'):format(
+      pid, start, m.hostname, m.boot_id, pid)
+    for _, text in ipairs { "", "{", "1\n", record } do
       lab.write(box:folder(1) .. "/job.pid", text)
       assert.same({ "error", "lost" }, { probe(1).state, probe(1).reason })
       assert.is_false((again()))
@@ -335,7 +339,7 @@ describe("a lock file", function()
     local path = box:path "lock"
     for _, text in ipairs { "", "{", '{"version":1,"pid":1,"start":1,"host":"x","boot_id":"y","since":1}' } do
       lab.write(path, text)
-      local lock <close> = assert(engine.lock(path))
+      local _ <close> = assert(engine.lock(path))
       assert.truthy(lab.read(path):find('"since":', 1, true))
     end
   end)

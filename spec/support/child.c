@@ -3,7 +3,7 @@
  *   append FILE TEXT   one line, by one write to the end of a file
  *   write FILE TEXT    a file of this text
  *   env NAME           the variable's value (or "unset") on standard output
- *   fd                 the numbers of the open descriptors, then the blocked and the ignored signals, on standard output
+ *   fd                 open descriptors, then blocked and ignored signals, by number, on standard output
  *   flood N            N bytes on standard output, and as many on standard error
  *   memory N           touches N megabytes
  *   cpu N              uses N milliseconds of processor time

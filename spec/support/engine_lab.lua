@@ -65,7 +65,7 @@ Lab.__index = Lab
 function lab.new()
   local dir = first_line 'd=$(mktemp -d "${TMPDIR:-/tmp}/xpm-engine.XXXXXX") && realpath "$d"'
   assert(dir and dir:find "/xpm%-engine%.[^/]+$")
-  return setmetatable({ dir = dir, work = dir .. "/work", engines = {}, drivers = {} }, Lab)
+  return setmetatable({ dir = dir, work = dir .. "/work", engines = {}, drivers = {}, seen = {} }, Lab)
 end
 
 function Lab:path(name) return self.dir .. "/" .. name end
@@ -76,11 +76,15 @@ function Lab:open(jobs)
   return e
 end
 
----Ends everything that is left and removes the folder.
+---Ends everything that is left and removes the folder. A supervisor that is killed takes its job along.
 function Lab:close()
   for _, e in ipairs(self.engines) do e:close() end
   for _, d in ipairs(self.drivers) do d:kill() end
-  os.execute(("fuser -k -s %s/work/jobs/*/*/*.pid 2>/dev/null; rm -rf %s"):format(lab.quote(self.dir), lab.quote(self.dir)))
+  for n in pairs(self.seen) do
+    local probe = engine.probe(self.work, "t.job", self:hash(n), "job")
+    if probe and probe.state == "running" and probe.pid then lab.kill(probe.pid, "KILL") end
+  end
+  os.execute("rm -rf " .. lab.quote(self.dir))
 end
 
 function Lab:hash(n) return engine.identifier("t.job", { n = n }) end
@@ -89,6 +93,7 @@ function Lab:folder(n) return self.work .. "/jobs/t.job/" .. self:hash(n) end
 
 ---The spec of job `n`: the child with `words`; `more` overrides fields.
 function Lab:spec(n, words, more)
+  self.seen[n] = true
   local argv = { lab.child, table.unpack(words or {}) }
   local spec = { task = "t.job", hash = self:hash(n), name = "job", argv = argv, params = ('{"n":%q}\n'):format(n) }
   for k, v in pairs(more or {}) do spec[k] = v end
@@ -157,7 +162,8 @@ function Lab:driver(specs, jobs)
     until what == "idle"
   ]]):format(self.work, jobs or 2, text(specs)))
   local pipe = assert(io.popen("exec lua5.4 " .. lab.quote(file), "r"))
-  local driver = setmetatable({ pipe = pipe, pid = assert(tonumber(pipe:read "l"), "the driver did not start") }, Driver)
+  local pid = assert(tonumber(pipe:read "l"), "the driver did not start")
+  local driver = setmetatable({ pipe = pipe, pid = pid }, Driver)
   self.drivers[#self.drivers + 1] = driver
   assert(pipe:read "l" == "ready")
   return driver

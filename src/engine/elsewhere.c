@@ -1,6 +1,6 @@
-/* Jobs that another driver's supervisor runs, or that were left by one. The only proof of a running job is its lock; who holds it is
- * told by the file, and used for three things alone: what is shown, whether the job counts against our slots (its driver, on
- * this machine, is gone: nobody else counts it), and whom to ask to end it. */
+/* Jobs that another driver's supervisor runs, or that were left by one. The only proof of a running job is its lock;
+ * who holds it is told by the file, and used for three things alone: what is shown, whether the job counts against
+ * our slots (its driver, on this machine, is gone: nobody else counts it), and whom to ask to end it. */
 #include <limits.h>
 #include <signal.h>
 #include <stdio.h>
@@ -84,8 +84,8 @@ void xpm_elsewhere_watch(struct xpm_engine *e, uint32_t job)
 }
 
 /* Looks how a job stands that runs no more. Twice, since .pid may become a marker between two looks. */
-static int how_ended(struct xpm_engine *e, struct xpm_facts *facts, const struct xpm_jobdir *dir, enum xpm_lockstate *lock,
-                     struct xpm_holder *holder, struct xpm_err *err)
+static int how_ended(struct xpm_engine *e, struct xpm_facts *facts, const struct xpm_jobdir *dir,
+                     enum xpm_lockstate *lock, struct xpm_holder *holder, struct xpm_err *err)
 {
     int rc = XPM_ENOTFOUND;
     for (int i = 0; i < 2 && rc == XPM_ENOTFOUND; i++) {

@@ -1,7 +1,8 @@
 /* Opening and closing, adding jobs, and questions about them. loop.c turns the loop.
  *
- * Memory of a job: its node in the plan, struct xpm_job, and, until it has ended, its work piece (one block: folder, argv, params).
- * Everything a job will need later is allocated when it is added, so that no report can fail for want of memory. */
+ * Memory of a job: its node in the plan, struct xpm_job, and, until it has ended, its work piece (one block: folder,
+ * argv, params). Everything a job will need later is allocated when it is added, so that no report can fail for want
+ * of memory. */
 #include "engine/engine.h"
 
 #include <dlfcn.h>
@@ -29,7 +30,8 @@ static char *copy(const char *s)
     return p ? memcpy(p, s, n) : NULL;
 }
 
-/* --- opening -------------------------------------------------------------------------------------------------------- */
+/* --- opening
+ * -------------------------------------------------------------------------------------------------------- */
 
 static int make_folders(const char *path, struct xpm_err *err)
 {
@@ -85,8 +87,9 @@ static int find_supervisor(char out[PATH_MAX], const char *given, struct xpm_err
         if (!dladdr((void *)(uintptr_t)find_supervisor, &info) || !info.dli_fname)
             return xpm_err_set(err, XPM_ENOTFOUND, "cannot tell where xpm's own files are");
         const char *slash = strrchr(info.dli_fname, '/');
-        int len = slash ? (int)(slash - info.dli_fname) : 1;
-        if ((size_t)snprintf(path, sizeof path, "%.*s/xpm-supervisor", len, slash ? info.dli_fname : ".") >= sizeof path)
+        const char *folder = slash ? info.dli_fname : ".";
+        int len = slash ? (int)(slash - folder) : 1;
+        if ((size_t)snprintf(path, sizeof path, "%.*s/xpm-supervisor", len, folder) >= sizeof path)
             return xpm_err_set(err, XPM_EINVAL, "the supervisor's path is too long");
     }
     if (!realpath(path, out))
@@ -115,7 +118,8 @@ static char **copy_environment(void)
     return list;
 }
 
-static int open_parts(struct xpm_engine *e, const struct xpm_engine_options *o, const char *program, struct xpm_err *err)
+static int open_parts(struct xpm_engine *e, const struct xpm_engine_options *o, const char *program,
+                      struct xpm_err *err)
 {
     const struct xpm_runner runner = { e, xpm_loop_start, xpm_loop_cancel, xpm_loop_changed };
     const struct xpm_pool_events events = { e, xpm_loop_report, xpm_loop_died };
@@ -207,7 +211,8 @@ void xpm_engine_close(struct xpm_engine *e)
     free(e);
 }
 
-/* --- what is kept of a job ------------------------------------------------------------------------------------------ */
+/* --- what is kept of a job
+ * ------------------------------------------------------------------------------------------ */
 
 struct xpm_jobdir xpm_job_dir(const struct xpm_engine *e, uint32_t job, char hash[65])
 {
@@ -264,7 +269,8 @@ void xpm_job_facts(struct xpm_engine *e, uint32_t job, const struct xpm_facts *f
     xpm_job_say(e, job, f->message);
 }
 
-/* --- adding --------------------------------------------------------------------------------------------------------- */
+/* --- adding
+ * --------------------------------------------------------------------------------------------------------- */
 
 /* A name that is one part of a path, and fits with a suffix. */
 static bool good_name(const char *s)
@@ -362,7 +368,8 @@ static int find_task(struct xpm_engine *e, const struct xpm_job_spec *s, uint32_
         e->last_task = t;
     }
     if (strcmp(e->tasks[t].name, s->name) != 0)
-        return xpm_err_set(err, XPM_EINVAL, "task %s has the name '%s' already, not '%s'", s->task, e->tasks[t].name, s->name);
+        return xpm_err_set(err, XPM_EINVAL, "task %s has the name '%s' already, not '%s'", s->task, e->tasks[t].name,
+                           s->name);
     *task = t;
     return 0;
 }
@@ -396,7 +403,8 @@ static struct xpm_work_piece *make_work(struct xpm_engine *e, const struct xpm_j
 {
     struct xpm_buf b = XPM_BUF_INIT;
     struct xpm_work_piece *w = NULL;
-    if (xpm_wire_work(&b, s->task, s->hash, s->name, s->params, s->params_len, s->argv, s->argc, s->outputs, s->noutputs))
+    if (xpm_wire_work(&b, s->task, s->hash, s->name, s->params, s->params_len, s->argv, s->argc, s->outputs,
+                      s->noutputs))
         w = malloc(offsetof(struct xpm_work_piece, data) + b.len);
     if (w) {
         *w = (struct xpm_work_piece){ .len = b.len };
@@ -414,8 +422,8 @@ static struct xpm_work_piece *make_work(struct xpm_engine *e, const struct xpm_j
     return w;
 }
 
-static int add_job(struct xpm_engine *e, const struct xpm_job_spec *s, struct xpm_plan_job *p, const struct xpm_found *found,
-                   uint32_t *number, struct xpm_err *err)
+static int add_job(struct xpm_engine *e, const struct xpm_job_spec *s, struct xpm_plan_job *p,
+                   const struct xpm_found *found, uint32_t *number, struct xpm_err *err)
 {
     uint32_t job = xpm_plan_total(e->plan) + 1;
     if (!xpm_chunks_reserve(&e->jobs, job + 1))
@@ -445,7 +453,8 @@ static int add_job(struct xpm_engine *e, const struct xpm_job_spec *s, struct xp
     return 0;
 }
 
-int xpm_engine_submit(struct xpm_engine *e, const struct xpm_job_spec *s, uint32_t *number, bool *again, struct xpm_err *err)
+int xpm_engine_submit(struct xpm_engine *e, const struct xpm_job_spec *s, uint32_t *number, bool *again,
+                      struct xpm_err *err)
 {
     struct xpm_plan_job p = { .deps = s->deps, .ndeps = s->ndeps, .generate = s->generate };
     struct xpm_found found;
@@ -479,7 +488,8 @@ int xpm_engine_submit(struct xpm_engine *e, const struct xpm_job_spec *s, uint32
     return 0;
 }
 
-/* --- generate ------------------------------------------------------------------------------------------------------- */
+/* --- generate
+ * ------------------------------------------------------------------------------------------------------- */
 
 static int write_file(int dir, const char *name, const char *data, size_t len)
 {
@@ -540,7 +550,8 @@ int xpm_engine_generate(struct xpm_engine *e, uint32_t job)
     return 0;
 }
 
-/* --- questions ------------------------------------------------------------------------------------------------------ */
+/* --- questions
+ * ------------------------------------------------------------------------------------------------------ */
 
 void xpm_engine_counts(const struct xpm_engine *e, struct xpm_counts *c)
 {

@@ -1,7 +1,7 @@
 /* The job engine of a driver: a plan, supervisors, and the jobs of others that are waited for; one thread, one loop.
  *
- * Jobs start inside xpm_engine_submit and xpm_engine_step. The engine takes no signal, changes nothing of its process, and is found by
- * one descriptor (xpm_engine_fd). Closing it leaves running jobs to their supervisors. */
+ * Jobs start inside xpm_engine_submit and xpm_engine_step. The engine takes no signal, changes nothing of its
+ * process, and is found by one descriptor (xpm_engine_fd). Closing it leaves running jobs to their supervisors. */
 #ifndef XPM_ENGINE_ENGINE_H
 #define XPM_ENGINE_ENGINE_H
 
@@ -26,7 +26,7 @@ void xpm_engine_close(struct xpm_engine *e); /* NULL is fine */
 
 /* All strings are NUL-ended and copied. */
 struct xpm_job_spec {
-    const char *task, *hash, *name; /* the folder jobs/{task}/{hash}, its files {name}.*; hash: 64 lower-case hex digits */
+    const char *task, *hash, *name; /* jobs/{task}/{hash}/{name}.*; hash: 64 lower-case hex digits */
     const char *const *argv;        /* argc of them, at least one */
     const char *const *env;         /* nenv of them: "NAME=value" sets, "NAME" removes */
     const char *const *outputs;     /* noutputs of them: relative, without ".." */
@@ -37,9 +37,10 @@ struct xpm_job_spec {
     bool generate;                  /* only make the folder and params.json */
 };
 
-/* Adds a job; the same task and hash again gives the same number and *again. A job that is done or runs elsewhere is found so.
- * Errors: invalid (the spec), limit, memory. What the world refuses makes the job an error, not the call. */
-int xpm_engine_submit(struct xpm_engine *e, const struct xpm_job_spec *spec, uint32_t *number, bool *again, struct xpm_err *err);
+/* Adds a job; the same task and hash again gives the same number and *again. A job that is done or runs elsewhere is
+ * found so. Errors: invalid (the spec), limit, memory. What the world refuses makes the job an error, not the call. */
+int xpm_engine_submit(struct xpm_engine *e, const struct xpm_job_spec *spec, uint32_t *number, bool *again,
+                      struct xpm_err *err);
 
 enum xpm_step { XPM_STEP_EVENT, XPM_STEP_WAKE, XPM_STEP_TIMEOUT, XPM_STEP_IDLE };
 
@@ -69,8 +70,8 @@ struct xpm_counts {
 void xpm_engine_counts(const struct xpm_engine *e, struct xpm_counts *counts);
 
 /* One job as it is now; false: no such number. The strings live as long as the engine. */
-bool xpm_engine_job(const struct xpm_engine *e, uint32_t job, struct xpm_event *event, const char **task, const char **name,
-                    char hash[65]);
+bool xpm_engine_job(const struct xpm_engine *e, uint32_t job, struct xpm_event *event, const char **task,
+                    const char **name, char hash[65]);
 
 /* Readable when xpm_engine_step has something to do. Negative: -code. */
 int xpm_engine_fd(struct xpm_engine *e);

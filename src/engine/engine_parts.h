@@ -105,7 +105,8 @@ struct xpm_found {
 };
 
 /* How a job stands on disk before it is added. Kills what a lost one left behind. Errors: memory. */
-int xpm_elsewhere_find(struct xpm_engine *e, struct xpm_found *found, const struct xpm_jobdir *dir, struct xpm_err *err);
+int xpm_elsewhere_find(struct xpm_engine *e, struct xpm_found *found, const struct xpm_jobdir *dir,
+                       struct xpm_err *err);
 /* Watches a job that the plan has as elsewhere, and looks at it. */
 void xpm_elsewhere_watch(struct xpm_engine *e, uint32_t job);
 void xpm_elsewhere_look(void *engine, uint32_t job);
@@ -113,7 +114,8 @@ void xpm_elsewhere_look(void *engine, uint32_t job);
 void xpm_elsewhere_busy(struct xpm_engine *e, uint32_t job);
 /* SIGTERM to the supervisor of a job that runs elsewhere, if it is on this machine. */
 void xpm_elsewhere_cancel(struct xpm_engine *e, uint32_t job);
-/* What a supervisor that died left of a job: its processes are killed. Only while the lock is free: the record is the dead one's. */
+/* What a supervisor that died left of a job: its processes are killed. Only while the lock is free: the record is the
+ * dead one's. */
 void xpm_elsewhere_clean(struct xpm_engine *e, const struct xpm_jobdir *dir, const struct xpm_holder *holder);
 
 #endif

@@ -1,4 +1,5 @@
-/* The form itself is described in the header. Numbers are written byte by byte: the machine's own order plays no part. */
+/* The form itself is described in the header. Numbers are written byte by byte: the machine's own order plays no
+ * part. */
 #include "engine/identifier.h"
 
 #include <math.h>

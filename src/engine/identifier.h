@@ -16,7 +16,7 @@
  *             | "m" entries                              a map; an entry whose value is absent is not there
  *             | "c" text(id) entries                     a configuration: its type's id and its fields that count
  *             | "j" 32 bytes                             a job: its identifier
- *             | "b" text(tag) text                       bytes of another meaning, such as a file's content ("path.content")
+ *             | "b" text(tag) text                       bytes of another meaning ("path.content": of a file)
  *
  * The identifier is the BLAKE2b-256 of the document, written as 64 lower-case hexadecimal digits.
  *

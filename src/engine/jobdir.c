@@ -1,5 +1,6 @@
-/* Every read is of a whole small file; a file that cannot be parsed, whatever it holds, is one that was being written when a
- * machine went down. Parsing tells the version first, so that a newer format is recognized whatever else it changed. */
+/* Every read is of a whole small file; a file that cannot be parsed, whatever it holds, is one that was being written
+ * when a machine went down. Parsing tells the version first, so that a newer format is recognized whatever else it
+ * changed. */
 #include "engine/jobdir.h"
 
 #include <errno.h>
@@ -97,7 +98,8 @@ static bool whole_number(const struct xpm_json *n, int64_t least, int64_t most, 
     return true;
 }
 
-/* --- markers ------------------------------------------------------------------------------------------------------- */
+/* --- markers
+ * ------------------------------------------------------------------------------------------------------- */
 
 /* Whether the outputs have the sizes that the marker records. */
 static bool sizes_match(const struct xpm_json *doc, const struct xpm_jobdir *dir)
@@ -126,7 +128,8 @@ static bool read_facts(struct xpm_facts *f, const struct xpm_json *doc, int stat
     double seconds;
     *f = (struct xpm_facts)XPM_FACTS_INIT;
     f->state = state;
-    if (!word || strcmp(word, xpm_state_word(state)) != 0 || !xpm_json_float(xpm_json_get(doc, "ended_at"), &f->ended_at))
+    if (!word || strcmp(word, xpm_state_word(state)) != 0 ||
+        !xpm_json_float(xpm_json_get(doc, "ended_at"), &f->ended_at))
         return false;
     if (state == XPM_ERROR)
         f->reason = xpm_reason_from_word(xpm_json_string(xpm_json_get(doc, "reason")));
@@ -205,8 +208,8 @@ out:
     return rc;
 }
 
-int xpm_jobdir_done(struct xpm_facts *facts, struct xpm_stamp *ignored, const struct xpm_jobdir *dir, const char *boot_id,
-                    struct xpm_err *err)
+int xpm_jobdir_done(struct xpm_facts *facts, struct xpm_stamp *ignored, const struct xpm_jobdir *dir,
+                    const char *boot_id, struct xpm_err *err)
 {
     return read_marker(facts, ignored, dir, XPM_DONE, boot_id, err);
 }
@@ -216,7 +219,8 @@ int xpm_jobdir_failed(struct xpm_facts *facts, const struct xpm_jobdir *dir, str
     return read_marker(facts, NULL, dir, XPM_ERROR, NULL, err);
 }
 
-/* --- holders -------------------------------------------------------------------------------------------------------- */
+/* --- holders
+ * -------------------------------------------------------------------------------------------------------- */
 
 static void read_who(struct xpm_who *who, const struct xpm_json *n)
 {
@@ -269,7 +273,8 @@ bool xpm_holder_lives(const struct xpm_host *theirs, const struct xpm_who *who, 
            xpm_os_process_start(who->pid, &start) == 0 && start == who->start && !is_zombie(who->pid);
 }
 
-int xpm_jobdir_lock(enum xpm_lockstate *state, struct xpm_holder *holder, const struct xpm_jobdir *dir, struct xpm_err *err)
+int xpm_jobdir_lock(enum xpm_lockstate *state, struct xpm_holder *holder, const struct xpm_jobdir *dir,
+                    struct xpm_err *err)
 {
     char path[PATH_MAX];
     *state = XPM_LOCK_ABSENT;

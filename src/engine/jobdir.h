@@ -40,10 +40,10 @@ struct xpm_holder {
 /* The path of one of the job's files ("" for the folder) below the workspace. XPM_ELIMIT if it does not fit. */
 int xpm_jobdir_path(char *out, size_t cap, const struct xpm_jobdir *dir, const char *suffix, struct xpm_err *err);
 
-/* Reads .done: XPM_OK fills *facts; XPM_ENOTFOUND: there is none that counts, and *ignored (may be NULL) is the stamp of
- * one that does not. Other errors: version, memory, io. `boot_id`: this machine's. */
-int xpm_jobdir_done(struct xpm_facts *facts, struct xpm_stamp *ignored, const struct xpm_jobdir *dir, const char *boot_id,
-                    struct xpm_err *err);
+/* Reads .done: XPM_OK fills *facts; XPM_ENOTFOUND: there is none that counts, and *ignored (may be NULL) is the stamp
+ * of one that does not. Other errors: version, memory, io. `boot_id`: this machine's. */
+int xpm_jobdir_done(struct xpm_facts *facts, struct xpm_stamp *ignored, const struct xpm_jobdir *dir,
+                    const char *boot_id, struct xpm_err *err);
 
 /* Reads .failed, in the same way. */
 int xpm_jobdir_failed(struct xpm_facts *facts, const struct xpm_jobdir *dir, struct xpm_err *err);
@@ -51,7 +51,8 @@ int xpm_jobdir_failed(struct xpm_facts *facts, const struct xpm_jobdir *dir, str
 enum xpm_lockstate { XPM_LOCK_ABSENT, XPM_LOCK_FREE, XPM_LOCK_HELD };
 
 /* Whether somebody runs the job. *holder (may be NULL) is what .pid says. Errors: io, unsupported. */
-int xpm_jobdir_lock(enum xpm_lockstate *state, struct xpm_holder *holder, const struct xpm_jobdir *dir, struct xpm_err *err);
+int xpm_jobdir_lock(enum xpm_lockstate *state, struct xpm_holder *holder, const struct xpm_jobdir *dir,
+                    struct xpm_err *err);
 
 /* All of it: state unscheduled, running (with pid), done, or error (lost included). Errors: version, memory, io. */
 int xpm_jobdir_probe(struct xpm_facts *facts, const struct xpm_jobdir *dir, const char *boot_id, struct xpm_err *err);

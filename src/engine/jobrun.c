@@ -1,7 +1,8 @@
-/* How the program starts: clone with CLONE_VM and CLONE_VFORK (what vfork is, with a stack of its own, so that nothing here
- * can be clobbered). The child makes system calls only, in this order: setsid; PDEATHSIG; is the parent still there (it may have
- * died before the prctl); logs on 1 and 2 (0 is /dev/null already); folder; signal mask; exec. What failed is left in
- * memory that the parent, which the kernel holds until then, reads. Descriptors are close-on-exec, dispositions default. */
+/* How the program starts: clone with CLONE_VM and CLONE_VFORK (what vfork is, with a stack of its own, so that
+ * nothing here can be clobbered). The child makes system calls only, in this order: setsid; PDEATHSIG; is the parent
+ * still there (it may have died before the prctl); logs on 1 and 2 (0 is /dev/null already); folder; signal mask;
+ * exec. What failed is left in memory that the parent, which the kernel holds until then, reads. Descriptors are
+ * close-on-exec, dispositions default. */
 #include "engine/jobrun.h"
 
 #include <errno.h>
@@ -28,7 +29,8 @@ static bool fail(struct xpm_facts *facts, const char *what, const char *which, i
     return false;
 }
 
-/* --- before --------------------------------------------------------------------------------------------------------- */
+/* --- before
+ * --------------------------------------------------------------------------------------------------------- */
 
 /* "{name}{suffix}" in the job's folder. */
 static const char *file_name(char out[NAME_MAX + 1], const struct xpm_order *o, const char *suffix)
@@ -140,7 +142,8 @@ static bool done_appeared(struct xpm_run *run)
     if (fstatat(run->dir, file_name(name, run->order, ".done"), &st, AT_SYMLINK_NOFOLLOW) < 0)
         return false;
     uint64_t mtime = (uint64_t)st.st_mtim.tv_sec * 1000000000u + (uint64_t)st.st_mtim.tv_nsec;
-    if (ignore->inode == 0 || ignore->inode != st.st_ino || ignore->mtime != mtime || ignore->size != (uint64_t)st.st_size)
+    if (ignore->inode == 0 || ignore->inode != st.st_ino || ignore->mtime != mtime ||
+        ignore->size != (uint64_t)st.st_size)
         return true;
     unlinkat(run->dir, name, 0);
     return false;
@@ -209,7 +212,8 @@ enum xpm_prepared xpm_run_prepare(struct xpm_run *run, struct xpm_crew *crew, co
     return ok ? XPM_PREPARED : XPM_PREPARED_FAILED;
 }
 
-/* --- environment and program ---------------------------------------------------------------------------------------- */
+/* --- environment and program
+ * ---------------------------------------------------------------------------------------- */
 
 static const char *change_for(char *const *list, size_t n, const char *var, size_t len)
 {
@@ -254,8 +258,8 @@ static bool build_environment(struct xpm_crew *crew, const struct xpm_order *o)
     return true;
 }
 
-/* The program's path: itself if it has a "/", else the first one on the job's PATH that can be run. Empty and relative entries
- * of PATH are passed over: a job's folder is no place for programs. */
+/* The program's path: itself if it has a "/", else the first one on the job's PATH that can be run. Empty and
+ * relative entries of PATH are passed over: a job's folder is no place for programs. */
 static const char *find_program(char out[PATH_MAX], const char *program, char *const *env, int *why)
 {
     const char *path = "/usr/local/bin:/usr/bin:/bin";
@@ -268,7 +272,8 @@ static const char *find_program(char out[PATH_MAX], const char *program, char *c
     while (*path) {
         size_t len = strcspn(path, ":");
         struct stat st;
-        if (*program && *path == '/' && (size_t)snprintf(out, PATH_MAX, "%.*s/%s", (int)len, path, program) < PATH_MAX) {
+        if (*program && *path == '/' &&
+            (size_t)snprintf(out, PATH_MAX, "%.*s/%s", (int)len, path, program) < PATH_MAX) {
             if (faccessat(AT_FDCWD, out, X_OK, 0) == 0 && stat(out, &st) == 0 && S_ISREG(st.st_mode))
                 return out;
             if (errno == EACCES)
@@ -350,7 +355,8 @@ bool xpm_run_start(struct xpm_run *run, struct xpm_crew *crew, struct xpm_facts 
     return true;
 }
 
-/* --- after ---------------------------------------------------------------------------------------------------------- */
+/* --- after
+ * ---------------------------------------------------------------------------------------------------------- */
 
 /* The sizes of the outputs; a job that made not all of them is not done. */
 static void look_at_outputs(struct xpm_run *run, struct xpm_facts *facts, int64_t *sizes)

@@ -43,8 +43,8 @@ enum xpm_prepared xpm_run_prepare(struct xpm_run *run, struct xpm_crew *crew, co
 /* Starts the program. False: facts->message says why. */
 bool xpm_run_start(struct xpm_run *run, struct xpm_crew *crew, struct xpm_facts *facts);
 
-/* Looks at the outputs of a job that is done (which may make it missing_outputs), writes the marker, lets go of everything. When the
- * marker cannot be written the facts say error, lost. */
+/* Looks at the outputs of a job that is done (which may make it missing_outputs), writes the marker, lets go of
+ * everything. When the marker cannot be written the facts say error, lost. */
 void xpm_run_finish(struct xpm_run *run, struct xpm_crew *crew, struct xpm_facts *facts);
 
 void xpm_crew_free(struct xpm_crew *crew);

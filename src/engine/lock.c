@@ -1,5 +1,5 @@
-/* The folder is kept open, so that releasing does not depend on the process' working folder. Nothing is trusted of the text but for
- * the message. */
+/* The folder is kept open, so that releasing does not depend on the process' working folder. Nothing is trusted of
+ * the text but for the message. */
 #include "engine/lock.h"
 
 #include <errno.h>

@@ -1,7 +1,9 @@
-/* The loop: what epoll tells becomes reports to the plan, and the plan, pumped once after each round, starts the next jobs. Changes of
- * state are queued for whoever asks (xpm_engine_next): the queue is a list through the jobs themselves, so that it needs no memory.
+/* The loop: what epoll tells becomes reports to the plan, and the plan, pumped once after each round, starts the next
+ * jobs. Changes of state are queued for whoever asks (xpm_engine_next): the queue is a list through the jobs
+ * themselves, so that it needs no memory.
  *
- * A timer runs only while something is to be done at a time: looking at a job elsewhere, or trying again to start a supervisor. */
+ * A timer runs only while something is to be done at a time: looking at a job elsewhere, or trying again to start a
+ * supervisor. */
 #include <errno.h>
 #include <math.h>
 #include <stdio.h>
@@ -20,7 +22,8 @@
 #define RETRY_LAST 2.0
 #define GIVE_UP_AFTER 10.0    /* seconds without one supervisor that could be started */
 
-/* --- events --------------------------------------------------------------------------------------------------------- */
+/* --- events
+ * --------------------------------------------------------------------------------------------------------- */
 
 static void signal_pending(struct xpm_engine *e, bool on)
 {
@@ -85,7 +88,8 @@ bool xpm_engine_next(struct xpm_engine *e, struct xpm_event *v)
     return true;
 }
 
-/* --- the plan's runner ---------------------------------------------------------------------------------------------- */
+/* --- the plan's runner
+ * ---------------------------------------------------------------------------------------------- */
 
 /* A supervisor could not be started. While others run, their end is the next occasion; else a timer is. */
 static int refused(struct xpm_engine *e, uint32_t job, int problem)
@@ -139,7 +143,8 @@ void xpm_loop_cancel(void *engine, uint32_t job)
         xpm_pool_cancel(e->pool, job);
 }
 
-/* --- the pool's events ---------------------------------------------------------------------------------------------- */
+/* --- the pool's events
+ * ---------------------------------------------------------------------------------------------- */
 
 static void ended(struct xpm_engine *e, uint32_t job, const struct xpm_facts *facts)
 {
@@ -166,7 +171,7 @@ static void look_again(struct xpm_engine *e, uint32_t job)
     } else if ((rc == XPM_ENOTFOUND || rc == XPM_ENOMEM) && w->looks++ < MOST_LOOKS) {
         xpm_plan_requeue(e->plan, job);
     } else {
-        xpm_job_say(e, job, rc == XPM_ENOTFOUND ? "its end marker cannot be read and comes back when removed" : err.msg);
+        xpm_job_say(e, job, rc == XPM_ENOTFOUND ? "its end marker cannot be read nor removed" : err.msg);
         xpm_plan_failed(e->plan, job, XPM_START_FAILED);
     }
 }
@@ -223,7 +228,8 @@ void xpm_loop_died(void *engine, uint32_t job, bool spoke)
     xpm_plan_pump(e->plan);
 }
 
-/* --- time ----------------------------------------------------------------------------------------------------------- */
+/* --- time
+ * ----------------------------------------------------------------------------------------------------------- */
 
 bool xpm_loop_set_timer(struct xpm_engine *e)
 {
@@ -260,7 +266,8 @@ bool xpm_loop_set_timer(struct xpm_engine *e)
     return true;
 }
 
-/* --- the loop ------------------------------------------------------------------------------------------------------- */
+/* --- the loop
+ * ------------------------------------------------------------------------------------------------------- */
 
 /* One round of epoll; returns whether the watched descriptor is readable. */
 static bool turn(struct xpm_engine *e, int timeout)

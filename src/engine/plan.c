@@ -1,15 +1,16 @@
 /* Invariants, between calls:
  *   - counts[s] is the number of jobs in state s; `used` the number of jobs with HOLDS_SLOT.
  *   - `pending` of a job counts its edges from jobs that are not done (or generated, for a generate job).
- *   - a job that did not start is WAITING exactly while pending > 0 and no dependency is in error; it is READY when pending
- *     is 0; after the stop both are UNSCHEDULED.
+ *   - a job that did not start is WAITING exactly while pending > 0 and no dependency is in error; it is READY when
+ *     pending is 0; after the stop both are UNSCHEDULED.
  *   - `cause` is set on a job as soon as one of its dependencies is in error, also while it runs elsewhere, so that
  *     xpm_plan_requeue knows.
- *   - `next` links a job into one list only: the ready queue (a READY job, or one that left that state meanwhile and is
- *     skipped when popped), or the list of errors still to be passed on (jobs that were WAITING).
+ *   - `next` links a job into one list only: the ready queue (a READY job, or one that left that state meanwhile and
+ *     is skipped when popped), or the list of errors still to be passed on (jobs that were WAITING).
  *
- * Edges live in one growing array, linked per parent in order of coming, so that dependants become ready in that order.
- * The index from identity to number is open addressing over the numbers; identities are compared in the nodes. */
+ * Edges live in one growing array, linked per parent in order of coming, so that dependants become ready in that
+ * order. The index from identity to number is open addressing over the numbers; identities are compared in the
+ * nodes. */
 #include "engine/plan.h"
 
 #include <stdlib.h>
@@ -237,12 +238,14 @@ static void settle(struct xpm_plan *p, struct node *n, uint32_t job)
     }
 }
 
-/* --- adding -------------------------------------------------------------------------------------------------------- */
+/* --- adding
+ * -------------------------------------------------------------------------------------------------------- */
 
 /* Whether a dependant of this kind need not wait for `dep`. */
 static bool satisfied(const struct node *dep, bool generate)
 {
-    return dep->state == XPM_DONE || (generate && (dep->flags & GENERATE) && dep->state == XPM_UNSCHEDULED && dep->reason);
+    bool generated = (dep->flags & GENERATE) && dep->state == XPM_UNSCHEDULED && dep->reason;
+    return dep->state == XPM_DONE || (generate && generated);
 }
 
 static void link_deps(struct xpm_plan *p, struct node *n, uint32_t job, const struct xpm_plan_job *spec)
@@ -306,7 +309,8 @@ int xpm_plan_add(struct xpm_plan *p, const struct xpm_plan_job *spec, uint32_t *
     return 0;
 }
 
-/* --- starting and reports ------------------------------------------------------------------------------------------ */
+/* --- starting and reports
+ * ------------------------------------------------------------------------------------------ */
 
 /* The first job in the queue that is still ready, or 0. */
 static uint32_t first_ready(struct xpm_plan *p)
@@ -442,7 +446,8 @@ void xpm_plan_cancel(struct xpm_plan *p, uint32_t job)
         fail(p, job, XPM_CANCELLED);
 }
 
-/* --- questions ----------------------------------------------------------------------------------------------------- */
+/* --- questions
+ * ----------------------------------------------------------------------------------------------------- */
 
 uint32_t xpm_plan_total(const struct xpm_plan *p)
 {

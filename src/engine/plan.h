@@ -1,11 +1,11 @@
-/* The plan: which jobs there are, what each waits for, and which may start now. No system calls, no clock, no process:
- * a runner behind an interface starts jobs and tells the plan how they fare.
+/* The plan: which jobs there are, what each waits for, and which may start now. No system calls, no clock, no
+ * process: a runner behind an interface starts jobs and tells the plan how they fare.
  *
  * Jobs are numbered 1, 2, ... in the order they come; a dependency must have come before. There is no recursion, and
  * the cost of a step depends on the edges of the jobs that change, never on the size of the plan.
  *
- * Slots: a job that was handed to the runner holds one of `slots` until it ends; one that runs elsewhere holds none unless
- * it is said to. Ready jobs start first come, first served. */
+ * Slots: a job that was handed to the runner holds one of `slots` until it ends; one that runs elsewhere holds none
+ * unless it is said to. Ready jobs start first come, first served. */
 #ifndef XPM_ENGINE_PLAN_H
 #define XPM_ENGINE_PLAN_H
 
@@ -20,8 +20,8 @@ struct xpm_plan;
 
 struct xpm_runner {
     void *ctx;
-    /* Starts a job. 0: accepted, and one of xpm_plan_{running,elsewhere,requeue,done,failed,generated} follows, perhaps from
-     * inside this call. Else: not now; the job stays first in the queue until the next xpm_plan_pump. */
+    /* Starts a job. 0: accepted, and one of xpm_plan_{running,elsewhere,requeue,done,failed,generated} follows,
+     * perhaps from inside this call. Else: not now; the job stays first in the queue until the next xpm_plan_pump. */
     int (*start)(void *ctx, uint32_t job);
     /* Ends a job that is scheduled or running; xpm_plan_failed or _done follows, later. */
     void (*cancel)(void *ctx, uint32_t job);
@@ -86,7 +86,7 @@ int xpm_plan_state(const struct xpm_plan *p, uint32_t job);
 int xpm_plan_reason(const struct xpm_plan *p, uint32_t job);
 bool xpm_plan_is_elsewhere(const struct xpm_plan *p, uint32_t job);
 bool xpm_plan_is_generate(const struct xpm_plan *p, uint32_t job);
-uint32_t xpm_plan_cause(const struct xpm_plan *p, uint32_t job); /* the failed job that a dependency error hangs on, or 0 */
+uint32_t xpm_plan_cause(const struct xpm_plan *p, uint32_t job); /* the failed job a dependency error hangs on, or 0 */
 uint32_t xpm_plan_task(const struct xpm_plan *p, uint32_t job);
 const uint8_t *xpm_plan_key(const struct xpm_plan *p, uint32_t job);
 

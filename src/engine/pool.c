@@ -1,5 +1,5 @@
-/* Free supervisors are a stack, so that the one used last, whose memory is warm, is used next. A supervisor's number is reused after
- * its death; an event of epoll for a number that is free then finds no socket and is ignored.
+/* Free supervisors are a stack, so that the one used last, whose memory is warm, is used next. A supervisor's number
+ * is reused after its death; an event of epoll for a number that is free then finds no socket and is ignored.
  *
  * Sockets never block here: what the kernel does not take at once is copied and sent when epoll says so. */
 #include "engine/pool.h"
@@ -71,7 +71,8 @@ int xpm_pool_new(struct xpm_pool **out, const struct xpm_pool_options *options, 
     return xpm_err_set(err, XPM_ENOMEM, "out of memory");
 }
 
-/* --- starting one --------------------------------------------------------------------------------------------------- */
+/* --- starting one
+ * --------------------------------------------------------------------------------------------------- */
 
 static void reap_starter(struct member *m)
 {
@@ -82,8 +83,8 @@ static void reap_starter(struct member *m)
     m->starter = 0;
 }
 
-/* The descriptors of the program: 0 to 2 on /dev/null, the socket, nothing else. The socket is moved first: it may be one of
- * 0 to 2 in a host that has closed them. */
+/* The descriptors of the program: 0 to 2 on /dev/null, the socket, nothing else. The socket is moved first: it may be
+ * one of 0 to 2 in a host that has closed them. */
 static int set_actions(posix_spawn_file_actions_t *actions, int socket)
 {
     int rc = posix_spawn_file_actions_adddup2(actions, socket, XPM_WIRE_FD);
@@ -214,7 +215,8 @@ static void bury(struct xpm_pool *p, uint32_t i)
         p->events.died(p->events.ctx, job, spoke);
 }
 
-/* --- sending -------------------------------------------------------------------------------------------------------- */
+/* --- sending
+ * -------------------------------------------------------------------------------------------------------- */
 
 /* Sends all pieces, or keeps what the socket does not take now. False: out of memory, or the socket is broken. */
 static bool send_pieces(struct xpm_pool *p, uint32_t i, struct iovec *pieces, size_t n)
@@ -268,7 +270,8 @@ static bool flush(struct xpm_pool *p, uint32_t i)
     return true;
 }
 
-int xpm_pool_start(struct xpm_pool *p, const struct xpm_order_head *head, const char *env, const char *work, size_t work_len)
+int xpm_pool_start(struct xpm_pool *p, const struct xpm_order_head *head, const char *env, const char *work,
+                   size_t work_len)
 {
     struct xpm_frame_head frame = { (uint32_t)(sizeof *head + head->env_length + work_len), XPM_FRAME_ORDER };
     struct iovec pieces[4] = { { &frame, sizeof frame },
@@ -310,7 +313,8 @@ void xpm_pool_cancel(struct xpm_pool *p, uint32_t job)
     }
 }
 
-/* --- receiving ------------------------------------------------------------------------------------------------------ */
+/* --- receiving
+ * ------------------------------------------------------------------------------------------------------ */
 
 static void take_report(struct xpm_pool *p, uint32_t i)
 {
@@ -344,7 +348,8 @@ void xpm_pool_ready(struct xpm_pool *p, uint32_t which, uint32_t epoll_events)
     }
     if (!(epoll_events & (EPOLLIN | EPOLLHUP | EPOLLERR)))
         return;
-    /* `members` may move while a report is handled: it starts the next job. One report a call is enough for a free one. */
+    /* `members` may move while a report is handled: it starts the next job. One report a call is enough for a free
+     * one. */
     for (;;) {
         struct member *m = &p->members[which];
         if (m->socket < 0)

@@ -1,7 +1,7 @@
 /* The driver's side of the supervisors: starting them when needed, orders out, reports in. One job each at a time.
  *
- * No signal is used and none is taken from the host: a dead supervisor is one whose socket is closed. What is started from the driver
- * forks once and ends at once; that process is reaped by its number. */
+ * No signal is used and none is taken from the host: a dead supervisor is one whose socket is closed. What is started
+ * from the driver forks once and ends at once; that process is reaped by its number. */
 #ifndef XPM_ENGINE_POOL_H
 #define XPM_ENGINE_POOL_H
 
@@ -39,7 +39,8 @@ int xpm_pool_new(struct xpm_pool **out, const struct xpm_pool_options *options, 
 void xpm_pool_free(struct xpm_pool *p);
 
 /* Gives an order to a free supervisor, started if there is none. 0, or an errno: nothing was given. */
-int xpm_pool_start(struct xpm_pool *p, const struct xpm_order_head *head, const char *env, const char *work, size_t work_len);
+int xpm_pool_start(struct xpm_pool *p, const struct xpm_order_head *head, const char *env, const char *work,
+                   size_t work_len);
 
 /* Asks the supervisor of `job` (0: of every job) to end it. */
 void xpm_pool_cancel(struct xpm_pool *p, uint32_t job);

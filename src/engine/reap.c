@@ -1,5 +1,5 @@
-/* Killing is repeated after every wait, since a child whose parent has just died is new to us. The list of children comes from
- * /proc/self/task/TID/children, or, on a kernel without it, from the parents of all processes. */
+/* Killing is repeated after every wait, since a child whose parent has just died is new to us. The list of children
+ * comes from /proc/self/task/TID/children, or, on a kernel without it, from the parents of all processes. */
 #include "engine/reap.h"
 
 #include <ctype.h>
@@ -18,6 +18,8 @@
 #include <unistd.h>
 
 #include "base/os.h"
+
+#define STRANGERS_MILLISECONDS 500 /* longest wait for processes that were killed to be gone */
 
 void xpm_usage_add(struct xpm_usage *u, const struct rusage *r)
 {
@@ -46,7 +48,7 @@ static bool relations(long pid, long *parent, long *group, long *session)
 }
 
 /* Calls `visit` for every process there is. */
-static void each_process(void (*visit)(long pid, const void *arg), const void *arg)
+static void each_process(void (*visit)(long pid, void *arg), void *arg)
 {
     DIR *proc = opendir("/proc");
     struct dirent *e;
@@ -57,10 +59,10 @@ static void each_process(void (*visit)(long pid, const void *arg), const void *a
         closedir(proc);
 }
 
-static void kill_child_of(long pid, const void *arg)
+static void kill_child_of(long pid, void *arg)
 {
     long parent, group, session;
-    if (relations(pid, &parent, &group, &session) && parent == *(const long *)arg)
+    if (relations(pid, &parent, &group, &session) && parent == *(long *)arg)
         kill((pid_t)pid, SIGKILL);
 }
 
@@ -68,6 +70,7 @@ struct strangers {
     long session;
     const char *folder;
     size_t len;
+    unsigned found;
 };
 
 /* Whether /proc/PID/`link` leads into the folder. */
@@ -82,13 +85,15 @@ static bool leads_into(long pid, const char *link, const struct strangers *s)
     return target[s->len] == '\0' || target[s->len] == '/' || target[s->len] == ' '; /* " (deleted)" */
 }
 
-static void kill_member(long pid, const void *arg)
+static void kill_member(long pid, void *arg)
 {
-    const struct strangers *s = arg;
+    struct strangers *s = arg;
     long parent, group, session;
     if (pid > 1 && relations(pid, &parent, &group, &session) && session == s->session &&
-        (leads_into(pid, "cwd", s) || leads_into(pid, "fd/1", s) || leads_into(pid, "fd/2", s)))
+        (leads_into(pid, "cwd", s) || leads_into(pid, "fd/1", s) || leads_into(pid, "fd/2", s))) {
         kill((pid_t)pid, SIGKILL);
+        s->found++;
+    }
 }
 
 static void kill_children(void)
@@ -151,10 +156,17 @@ void xpm_reap_strangers(pid_t leader, double started_at, const char *folder)
     if (xpm_os_process_start(leader, &ticks) == 0) {
         struct timespec boot = { 0, 0 };
         clock_gettime(CLOCK_BOOTTIME, &boot);
-        double began = xpm_os_now() - ((double)boot.tv_sec + (double)boot.tv_nsec / 1e9) + (double)ticks / (double)hertz;
+        double up = (double)boot.tv_sec + (double)boot.tv_nsec / 1e9;
+        double began = xpm_os_now() - up + (double)ticks / (double)hertz;
         if (began < started_at - 2 || began > started_at + 2)
             return;
     }
-    struct strangers s = { (long)leader, folder, strlen(folder) };
-    each_process(kill_member, &s);
+    struct strangers s = { (long)leader, folder, strlen(folder), 1 };
+    for (int i = 0; i < STRANGERS_MILLISECONDS && s.found; i++) {
+        const struct timespec pause = { 0, 1000000 };
+        if (i > 0)
+            nanosleep(&pause, NULL);
+        s.found = 0;
+        each_process(kill_member, &s);
+    }
 }

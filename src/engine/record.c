@@ -1,4 +1,5 @@
-/* Times are written from whole microseconds: a host program's locale, which may change what "%f" prints, plays no part. */
+/* Times are written from whole microseconds: a host program's locale, which may change what "%f" prints, plays no
+ * part. */
 #include "engine/record.h"
 
 #include <inttypes.h>

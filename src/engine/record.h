@@ -1,8 +1,9 @@
-/* Writing the small JSON files: {name}.pid, {name}.done, {name}.failed, lock files. They are read by jobdir.h: a program
- * that only writes needs no JSON parser.
+/* Writing the small JSON files: {name}.pid, {name}.done, {name}.failed, lock files. They are read by jobdir.h: a
+ * program that only writes needs no JSON parser.
  *
- * A job's record is one block of fixed length from its first byte to its last: `.pid` is written with it, later overwritten in
- * place with the end marker and renamed. So a full disk cannot keep a job from ending. What a record does not fill is blanks. */
+ * A job's record is one block of fixed length from its first byte to its last: `.pid` is written with it, later
+ * overwritten in place with the end marker and renamed. So a full disk cannot keep a job from ending. What a record
+ * does not fill is blanks. */
 #ifndef XPM_ENGINE_RECORD_H
 #define XPM_ENGINE_RECORD_H
 
@@ -42,8 +43,8 @@ struct xpm_pid_record {
     double started_at;
 };
 
-/* The text of `.pid`, and of an end marker (`facts->state` is done or error). `sizes[i]` belongs to outputs[i]; -1: a folder
- * or missing. Both are filled up to `size` bytes. False: no memory. */
+/* The text of `.pid`, and of an end marker (`facts->state` is done or error). `sizes[i]` belongs to outputs[i]; -1: a
+ * folder or missing. Both are filled up to `size` bytes. False: no memory. */
 bool xpm_record_pid(struct xpm_buf *out, const struct xpm_pid_record *r, size_t size);
 bool xpm_record_marker(struct xpm_buf *out, const struct xpm_facts *facts, const struct xpm_host *host,
                        const char *const *outputs, const int64_t *sizes, uint32_t noutputs, size_t size);

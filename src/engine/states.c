@@ -8,8 +8,9 @@
 
 static const char *const states[XPM_STATE_COUNT] = { "unscheduled", "waiting", "ready", "scheduled",
                                                      "running",     "done",    "error" };
-static const char *const reasons[XPM_REASON_COUNT] = { "",          "failed",       "dependency",      "memory", "timeout",
-                                                       "cancelled", "start_failed", "missing_outputs", "lost",   "deleted" };
+static const char *const reasons[XPM_REASON_COUNT] = {
+    "", "failed", "dependency", "memory", "timeout", "cancelled", "start_failed", "missing_outputs", "lost", "deleted",
+};
 
 const char *xpm_state_word(int state)
 {

@@ -1,9 +1,9 @@
-/* One loop for both: waiting for the next order, and waiting for the job's end. All signals stay blocked; SIGCHLD and SIGTERM are
- * read from a signalfd, the others do nothing here (the child starts with an empty mask).
+/* One loop for both: waiting for the next order, and waiting for the job's end. All signals stay blocked; SIGCHLD and
+ * SIGTERM are read from a signalfd, the others do nothing here (the child starts with an empty mask).
  *
- * Signals and processes, in order: the main child is reaped by its own pid with wait4 (its rusage includes the children it
- * waited for); only then what is left is killed and reaped. Finished means reaped: no pipe is waited for. A job that ends within
- * a few milliseconds is not told as started: one report, one wake of the driver. */
+ * Signals and processes, in order: the main child is reaped by its own pid with wait4 (its rusage includes the
+ * children it waited for); only then what is left is killed and reaped. Finished means reaped: no pipe is waited for.
+ * A job that ends within a few milliseconds is not told as started: one report, one wake of the driver. */
 #include "engine/supervisor.h"
 
 #include <errno.h>
@@ -54,7 +54,8 @@ static void report(struct supervisor *s, struct xpm_report *r)
     }
 }
 
-/* --- reading -------------------------------------------------------------------------------------------------------- */
+/* --- reading
+ * -------------------------------------------------------------------------------------------------------- */
 
 /* Drops what was read; gives memory back after a big order. */
 static void compact(struct supervisor *s)
@@ -134,7 +135,8 @@ static int wait_for_news(struct supervisor *s, int timeout)
     return 0;
 }
 
-/* --- a job's life --------------------------------------------------------------------------------------------------- */
+/* --- a job's life
+ * --------------------------------------------------------------------------------------------------- */
 
 struct watch {
     struct xpm_report report;
@@ -255,7 +257,8 @@ static void run_order(struct supervisor *s, const struct xpm_order *order)
     report(s, &w.report);
 }
 
-/* --- the process ---------------------------------------------------------------------------------------------------- */
+/* --- the process
+ * ---------------------------------------------------------------------------------------------------- */
 
 static int serve(struct supervisor *s, struct xpm_err *err)
 {

@@ -1,5 +1,6 @@
-/* The program xpm-supervisor. It forks once and its parent ends: the driver reaps that one at once, so that a supervisor that lives
- * on is nobody's zombie later, and its end no SIGCHLD for the driver. It is started in a session of its own. */
+/* The program xpm-supervisor. It forks once and its parent ends: the driver reaps that one at once, so that a
+ * supervisor that lives on is nobody's zombie later, and its end no SIGCHLD for the driver. It is started in a
+ * session of its own. */
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>

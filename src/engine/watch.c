@@ -38,9 +38,10 @@ struct xpm_watch {
 static bool sees_one_host_only(int workdir)
 {
     static const uint32_t shared[] = {
-        0x6969 /* NFS */,      0xFF534D42 /* CIFS */, 0xFE534D42 /* SMB2 */,   0x517B /* SMB */,   0x0BD00BD0 /* Lustre */,
-        0x47504653 /* GPFS */, 0x00C36400 /* Ceph */, 0x65735546 /* FUSE */,   0x01021997 /* 9P */, 0x5346414F /* AFS */,
-        0x19830326 /* BeeGFS */, 0x7461636F /* OCFS2 */, 0x01161970 /* GFS2 */, 0x73757245 /* Coda */,
+        0x6969 /* NFS */,      0xFF534D42 /* CIFS */, 0xFE534D42 /* SMB2 */,  0x517B /* SMB */,
+        0x0BD00BD0 /* Lustre */, 0x47504653 /* GPFS */, 0x00C36400 /* Ceph */, 0x65735546 /* FUSE */,
+        0x01021997 /* 9P */,   0x5346414F /* AFS */,  0x19830326 /* BeeGFS */, 0x7461636F /* OCFS2 */,
+        0x01161970 /* GFS2 */, 0x73757245 /* Coda */,
     };
     struct statfs fs;
     if (fstatfs(workdir, &fs) < 0)

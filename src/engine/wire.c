@@ -32,7 +32,8 @@ bool xpm_wire_env(struct xpm_buf *b, const char *const *changes, uint32_t n)
 }
 
 bool xpm_wire_work(struct xpm_buf *b, const char *task, const char *hash, const char *name, const char *params,
-                   size_t params_len, const char *const *argv, uint32_t argc, const char *const *outputs, uint32_t noutputs)
+                   size_t params_len, const char *const *argv, uint32_t argc, const char *const *outputs,
+                   uint32_t noutputs)
 {
     put_bytes(b, task, strlen(task));
     put_bytes(b, hash, strlen(hash));

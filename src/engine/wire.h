@@ -1,8 +1,9 @@
-/* What a driver and its supervisors say to each other, over a stream socket between two programs of one build on one machine.
+/* What a driver and its supervisors say to each other, over a stream socket between two programs of one build on one
+ * machine.
  *
- * Driver to supervisor: frames `u32 length, u32 kind, body` (length counts the body). The body of an order is its head and two
- * pieces, of which jobs may share the first: `env` and `work`. Strings are `u32 length, bytes, NUL`, read in place.
- * Supervisor to driver: struct xpm_report, whole. Numbers are in the machine's own form. */
+ * Driver to supervisor: frames `u32 length, u32 kind, body` (length counts the body). The body of an order is its
+ * head and two pieces, of which jobs may share the first: `env` and `work`. Strings are `u32 length, bytes, NUL`,
+ * read in place. Supervisor to driver: struct xpm_report, whole. Numbers are in the machine's own form. */
 #ifndef XPM_ENGINE_WIRE_H
 #define XPM_ENGINE_WIRE_H
 
@@ -64,7 +65,8 @@ struct xpm_report {
 /* Builds the pieces; false: no memory (or a string that is too long). */
 bool xpm_wire_env(struct xpm_buf *b, const char *const *changes, uint32_t n);
 bool xpm_wire_work(struct xpm_buf *b, const char *task, const char *hash, const char *name, const char *params,
-                   size_t params_len, const char *const *argv, uint32_t argc, const char *const *outputs, uint32_t noutputs);
+                   size_t params_len, const char *const *argv, uint32_t argc, const char *const *outputs,
+                   uint32_t noutputs);
 
 /* Reads the body of an order. The caller frees it with xpm_order_free. Errors: memory, corrupt. */
 int xpm_order_read(struct xpm_order *o, const char *body, size_t len, struct xpm_err *err);

@@ -1,7 +1,8 @@
-/* xpm.engine: the handle. What raises: wrong arguments, a closed handle, no memory. What returns nil, message, code: open, watch.
+/* xpm.engine: the handle. What raises: wrong arguments, a closed handle, no memory. What returns nil, message, code:
+ * open, watch.
  *
- * A job's strings stay where they are while it is submitted: scalars on the stack, list elements in their tables, which are on the
- * stack. Arrays of pointers to them are small ones on the C stack, or a userdata on the Lua stack. */
+ * A job's strings stay where they are while it is submitted: scalars on the stack, list elements in their tables,
+ * which are on the stack. Arrays of pointers to them are small ones on the C stack, or a userdata on the Lua stack. */
 #include <string.h>
 
 #include "engine/engine.h"
@@ -40,7 +41,8 @@ static const char *check_text(lua_State *L, int index, const char *what)
     return s;
 }
 
-/* --- open ----------------------------------------------------------------------------------------------------------- */
+/* --- open
+ * ----------------------------------------------------------------------------------------------------------- */
 
 static int l_open(lua_State *L)
 {
@@ -86,12 +88,13 @@ static int l_tostring(lua_State *L)
         return 1;
     }
     xpm_engine_counts(h->e, &c);
-    lua_pushfstring(L, "xpm.engine (%s: %d jobs, %d running, %d done, %d in error)", xpm_engine_workdir(h->e), (int)c.total,
-                    (int)c.state[XPM_RUNNING], (int)c.state[XPM_DONE], (int)c.state[XPM_ERROR]);
+    lua_pushfstring(L, "xpm.engine (%s: %d jobs, %d running, %d done, %d in error)", xpm_engine_workdir(h->e),
+                    (int)c.total, (int)c.state[XPM_RUNNING], (int)c.state[XPM_DONE], (int)c.state[XPM_ERROR]);
     return 1;
 }
 
-/* --- submit --------------------------------------------------------------------------------------------------------- */
+/* --- submit
+ * --------------------------------------------------------------------------------------------------------- */
 
 /* The length of the optional list `field` of the spec at 2, which is pushed (nil: none). */
 static uint32_t push_list(lua_State *L, const char *field)
@@ -193,7 +196,8 @@ static bool is_generate(lua_State *L)
 
 static int l_submit(lua_State *L)
 {
-    static const char *const names[] = { "task", "hash", "name", "argv", "env", "params", "outputs", "deps", "mode", NULL };
+    static const char *const names[] = { "task",   "hash",    "name", "argv", "env",
+                                         "params", "outputs", "deps", "mode", NULL };
     const char *argv[FEW], *env[FEW], *outputs[FEW];
     uint32_t deps[FEW], number;
     struct xpm_job_spec s = { .task = NULL };
@@ -226,7 +230,8 @@ static int l_submit(lua_State *L)
     return 2;
 }
 
-/* --- the loop ------------------------------------------------------------------------------------------------------- */
+/* --- the loop
+ * ------------------------------------------------------------------------------------------------------- */
 
 static int l_step(lua_State *L)
 {
@@ -375,9 +380,9 @@ static int l_cancel(lua_State *L)
 }
 
 static const luaL_Reg methods[] = {
-    { "submit", l_submit }, { "step", l_step },   { "next_event", l_next_event }, { "counts", l_counts }, { "job", l_job },
-    { "fd", l_fd },         { "watch", l_watch }, { "stop", l_stop },             { "cancel", l_cancel }, { "close", l_close },
-    { NULL, NULL },
+    { "submit", l_submit }, { "step", l_step }, { "next_event", l_next_event }, { "counts", l_counts },
+    { "job", l_job },       { "fd", l_fd },     { "watch", l_watch },           { "stop", l_stop },
+    { "cancel", l_cancel }, { "close", l_close }, { NULL, NULL },
 };
 
 static const luaL_Reg meta[] = {

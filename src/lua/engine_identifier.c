@@ -1,7 +1,7 @@
 /* xpm.engine: Lua values in their canonical form (engine/identifier.h) and its hash.
  *
- * Values are read raw: no metamethod runs, so that nothing changes while it is read. The buffer is a userdata kept by the module (an
- * upvalue), so that an error in the middle leaks nothing. */
+ * Values are read raw: no metamethod runs, so that nothing changes while it is read. The buffer is a userdata kept by
+ * the module (an upvalue), so that an error in the middle leaks nothing. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -96,8 +96,8 @@ static size_t count_names(const struct writer *w, const struct place *at)
 }
 
 /* The entries of the map at the top, after what `begin` writes for their number. */
-static void write_map(const struct writer *w, const struct place *at, void (*begin)(struct xpm_buf *b, size_t n, void *arg),
-                      void *arg)
+static void write_map(const struct writer *w, const struct place *at,
+                      void (*begin)(struct xpm_buf *b, size_t n, void *arg), void *arg)
 {
     struct name few[FEW], *names = few;
     lua_State *L = w->L;
