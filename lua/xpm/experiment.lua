@@ -51,6 +51,9 @@ local PUMP_SECONDS = 0.005 -- while `run` submits, the loop is turned this often
 -- What wait() raises inside the command's run() when later code would need results that will not come.
 experiment.STOP = setmetatable({}, { __tostring = function() return "end of the dry run" end })
 
+-- In a job's process: called instead of opening an experiment; does not return (see xpm.job).
+experiment.in_job = nil ---@type function?
+
 local open_experiments = {} ---@type xpm.Experiment[]
 
 ---The innermost open experiment.
@@ -536,7 +539,7 @@ end
 ---@param options? xpm.ExperimentOptions
 ---@return xpm.Experiment
 function experiment.new(workdir, id, options)
-  if experiment.in_job then error(experiment.in_job, 0) end
+  if experiment.in_job then experiment.in_job() end
   local here = source.note_experiment(2)
   options = options or {}
   if type(options) ~= "table" then error("xpm.experiment: options must be a table", 2) end
@@ -558,7 +561,7 @@ end
 ---@return any ...
 function experiment.with(workdir, id, options, f)
   if f == nil then options, f = nil, options end
-  if experiment.in_job then error(experiment.in_job, 0) end
+  if experiment.in_job then experiment.in_job() end
   local here = source.note_experiment(2)
   options = options or {}
   local copy = { folder = here.file and here.file:match("^(.*)/") or sys.cwd() }

@@ -108,19 +108,17 @@ local function progress_writer(path)
   end
 end
 
-local function load_definition(kind, name)
-  local experiment = require "xpm.experiment"
-  local stop = setmetatable({}, { __tostring = function() return "an experiment is opened while a job loads" end })
-  experiment.in_job = stop
-  local function load()
-    if kind == "module" then require(name) return end
+-- Loads what defines the task. A plain script is left where it opens its experiment: the job is done there and the
+-- process ends, so that neither a pcall around that nor code below can get in the way.
+local function load_definition(kind, name, at_experiment)
+  require("xpm.experiment").in_job = at_experiment
+  if kind == "module" then
+    usercode.call(require, name)
+  else
     local chunk, message = loadfile(name)
     if not chunk then error(errors.ConfigError(message)) end
-    chunk()
+    usercode.call(chunk)
   end
-  -- The script's own error value must come through untouched: the handler is told of it by `value`.
-  local ok, e = usercode.try(load)
-  if not ok and e ~= stop and not (type(e) == "table" and rawget(e, "value") == stop) then error(e, 0) end
 end
 
 local function make_folders(folder, outputs)
@@ -130,33 +128,36 @@ local function make_folders(folder, outputs)
   end
 end
 
+-- The job itself, once its task is defined.
+local function perform(workdir, id, hash, name)
+  local class = require("xpm.task").find(id)
+  if not class then error(errors.ConfigError(("loading %s does not define task %s"):format(name, id))) end
+  local self = make(workdir, id, hash)
+  rawset(self, "xpm_class", class)
+  make_folders(self.xpm_folder, self.xpm_outputs)
+  local progress_path = ("%s/%s.progress"):format(self.xpm_folder, class.name)
+  rawset(self, "xpm_progress", progress_writer(progress_path))
+  usercode.call(class.execute, self)
+  sys.remove(progress_path)
+  return 0
+end
+
 ---Runs the job in the current folder.
 ---@param args string[]
+---@param guarded fun(f: function, ...): integer  calls f and tells its errors; gives the exit code
 ---@return integer exit_code
-function job.main(args)
+function job.main(args, guarded)
   local id, kind, name, path, cpath = table.unpack(args, 1, 5)
   if not cpath or (kind ~= "file" and kind ~= "module") then
     error(errors.UsageError("run-job is started by xpm itself"))
   end
   package.path, package.cpath = path .. ";" .. package.path, cpath .. ";" .. package.cpath
-  local folder = sys.cwd()
-  local workdir, task_id, hash = folder:match("^(.*)/jobs/([^/]+)/(%x+)$")
+  local workdir, task_id, hash = sys.cwd():match("^(.*)/jobs/([^/]+)/(%x+)$")
   if task_id ~= id then error(errors.UsageError("run-job: the current folder is no folder of " .. id)) end
   require("xpm.mock").enable(false)
   rawset(_G, "arg", { [0] = kind == "file" and name or nil, table.unpack(args, 6) })
-  load_definition(kind, name)
-  local class = require("xpm.task").find(id)
-  if not class then
-    error(errors.ConfigError(("loading %s does not define task %s"):format(name, id)))
-  end
-  local self = make(workdir, id, hash)
-  rawset(self, "xpm_class", class)
-  make_folders(folder, self.xpm_outputs)
-  local progress_path = ("%s/%s.progress"):format(folder, class.name)
-  rawset(self, "xpm_progress", progress_writer(progress_path))
-  usercode.call(class.execute, self)
-  sys.remove(progress_path)
-  return 0
+  load_definition(kind, name, function() os.exit(guarded(perform, workdir, id, hash, name), true) end)
+  return perform(workdir, id, hash, name)
 end
 
 return job

@@ -352,6 +352,9 @@ describe("jobs", function()
     box:write("script.lua", LEDGER .. [[
       local xpm = require "xpm"
       local T = xpm.task { id = "t", params = { n = "integer" }, execute = function(task) note("t " .. task.n) end }
+      local ok, first = pcall(xpm.experiment, arg[1] .. "/w", "script0", { dirty_git = "error" })
+      if not ok then os.exit(9) end
+      first:close()
       do
         local xp <close> = xpm.experiment(arg[1] .. "/w", "script", { jobs = 2 })
         for n = 1, 3 do T { n = n }:submit() end
@@ -368,7 +371,7 @@ describe("jobs", function()
     local script = ("LEDGER=$PWD/ledger LUA_PATH='%s/lua/?.lua;%s/lua/?/init.lua;;' LUA_CPATH='%s/?.so;;' "
       .. "lua5.4 script.lua . 2>&1"):format(cli.root, cli.root, lib)
     local out = box:shell(script)
-    assert.equal("state\tdone\tnil\nfalse\tmine\nfalse\tscript.lua:19: task t: there is no open experiment to submit to\n", out)
+    assert.equal("state\tdone\tnil\nfalse\tmine\nfalse\tscript.lua:22: task t: there is no open experiment to submit to\n", out)
     assert.same({ "t 1", "t 2", "t 3" }, ledger())
   end)
 end)

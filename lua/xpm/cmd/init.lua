@@ -294,15 +294,22 @@ local function tell(e, version)
   return BUG
 end
 
+---Calls f(...), which returns an exit code; errors are told, as they are of any command. Nothing is raised.
+---@param f fun(...): integer?
+---@return integer
+function cmd.guarded(f, ...)
+  local ok, result = xpcall(f, handler, ...)
+  if ok then return result or 0 end
+  return tell(result, cmd.version or "?")
+end
+
 ---Runs a command line (without the program's name) and returns the exit code. Nothing is raised.
 ---@param args string[]
 ---@param version? string
 ---@return integer
 function cmd.main(args, version)
-  version = version or "?"
-  local ok, result = xpcall(dispatch, handler, args, version)
-  if ok then return result or 0 end
-  return tell(result, version)
+  cmd.version = version or "?"
+  return cmd.guarded(dispatch, args, cmd.version)
 end
 
 return cmd

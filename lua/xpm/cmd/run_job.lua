@@ -2,5 +2,5 @@
 
 return {
   raw = true,
-  run = function(args) return require("xpm.job").main(args) end,
+  run = function(args) return require("xpm.job").main(args, require("xpm.cmd").guarded) end,
 }

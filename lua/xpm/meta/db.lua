@@ -10,7 +10,8 @@ local index = {}
 ---Opens the index. "write" creates file, folder and tables, and sets WAL (not with `network`); "read" never writes.
 ---Times are seconds since 1970 as floats. "not_found" also for a file with nothing in it yet.
 ---@param path string
----@param options? { mode?: "read"|"write", network?: boolean }  default "read"
+---Writing through a handle opened to read raises. `patience`: seconds to wait for another process before "locked".
+---@param options? { mode?: "read"|"write", network?: boolean, patience?: number }  defaults "read", false, 10
 ---@return xpm.db.index? index, string? message, string? code  "not_found", "corrupt", "version", "locked", "io"
 function db.open(path, options) end
 
