@@ -287,24 +287,24 @@ end)
 
 describe("excluded paths", function()
   it("do not count, tracked or not", function()
-    local dir = repository(COMMIT .. "mkdir -p space/jobs; echo x >space/jobs/1; echo y >space/2; echo t >>sub/deep/b")
-    assert.are.same({ "sub/deep/b" }, (paths(dir, { exclude = { dir .. "/space" } })))
-    assert.are.same({ "sub/deep/b", "space/2" }, (paths(dir, { exclude = { dir .. "/space/jobs/" } })))
-    assert.are.same({}, (paths(dir, { exclude = { dir .. "/space", dir .. "/sub" } })))
-    assert.are.same({ "space/jobs/1" }, (paths(dir, { exclude = { dir .. "/space/2", dir .. "/sub/deep/b" } })))
+    local dir = repository(COMMIT .. "mkdir -p wk/jobs; echo x >wk/jobs/1; echo y >wk/2; echo t >>sub/deep/b")
+    assert.are.same({ "sub/deep/b" }, (paths(dir, { exclude = { dir .. "/wk" } })))
+    assert.are.same({ "sub/deep/b", "wk/2" }, (paths(dir, { exclude = { dir .. "/wk/jobs/" } })))
+    assert.are.same({}, (paths(dir, { exclude = { dir .. "/wk", dir .. "/sub" } })))
+    assert.are.same({ "wk/jobs/1" }, (paths(dir, { exclude = { dir .. "/wk/2", dir .. "/sub/deep/b" } })))
   end)
 
   it("are whole names, not prefixes of them, and may not exist", function()
     local dir = repository(COMMIT .. [[
-      mkdir -p work in/space; echo x >space/1; echo y >works; echo z >workshop; echo >in/space/x]])
-    assert.are.same({ "in/space/x", "works", "workshop" }, (paths(dir, { exclude = { dir .. "/space" } })))
-    assert.are.equal(4, #paths(dir, { exclude = { dir .. "/none", dir .. "/wor", "/elsewhere" } }))
+      mkdir -p wk in/wk; echo x >wk/1; echo y >wks; echo z >wkshop; echo >in/wk/x]])
+    assert.are.same({ "in/wk/x", "wks", "wkshop" }, (paths(dir, { exclude = { dir .. "/wk" } })))
+    assert.are.equal(4, #paths(dir, { exclude = { dir .. "/none", dir .. "/w", "/elsewhere" } }))
   end)
 
   it("may be written with dots and links", function()
-    local dir = repository(COMMIT .. "mkdir work; echo x >work/1")
+    local dir = repository(COMMIT .. "mkdir wk; echo x >wk/1")
     sh(folder, ("ln -s '%s' alias%d"):format(dir, count))
-    for _, path in ipairs { dir .. "/sub/../work/.", ("%s/alias%d/work"):format(folder, count), dir .. "//work//" } do
+    for _, path in ipairs { dir .. "/sub/../wk/.", ("%s/alias%d/wk"):format(folder, count), dir .. "//wk//" } do
       assert.are.same({}, (paths(dir, { exclude = { path } })), path)
     end
   end)
@@ -319,7 +319,7 @@ describe("excluded paths", function()
     end
   end)
 
-  it("that hold the whole work tree exclude nothing", function()
+  it("that hold the whole wk tree exclude nothing", function()
     local dir = repository(COMMIT .. "echo x >>a")
     for _, path in ipairs { dir, folder, "/" } do
       assert.are.same({ "a" }, (paths(dir, { exclude = { path } })))
@@ -327,8 +327,8 @@ describe("excluded paths", function()
   end)
 
   it("may hold any number of files", function()
-    local dir = repository(COMMIT .. "mkdir work; cd work; seq 2000 | xargs touch; cd ..; echo x >z")
-    assert.are.same({ "z" }, (paths(dir, { exclude = { dir .. "/work" } })))
+    local dir = repository(COMMIT .. "mkdir wk; cd wk; seq 2000 | xargs touch; cd ..; echo x >z")
+    assert.are.same({ "z" }, (paths(dir, { exclude = { dir .. "/wk" } })))
   end)
 end)
 
