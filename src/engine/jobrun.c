@@ -426,7 +426,10 @@ void xpm_run_finish(struct xpm_run *run, struct xpm_crew *crew, struct xpm_facts
     close_log(run, run->err, ".err");
     if (run->lock >= 0 && run->size && !write_marker(run, crew, facts)) {
         int e = errno;
-        if (facts->state == XPM_DONE || facts->reason != XPM_START_FAILED) {
+        if (facts->reason == XPM_START_FAILED) {
+            char name[NAME_MAX + 1]; /* nothing ran: no lost job, but none at all */
+            unlinkat(run->dir, file_name(name, run->order, ".pid"), 0);
+        } else {
             facts->state = XPM_ERROR;
             facts->reason = XPM_LOST;
             fail(facts, "its end marker could not be written in", run->order->hash, e);

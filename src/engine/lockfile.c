@@ -81,15 +81,14 @@ int xpm_lockfile_held(int fd)
 int xpm_lockfile_check(int dir, const char *shown, struct xpm_err *err)
 {
     char name[64];
-    int first = -1, second = -1, rc;
+    struct xpm_err local = XPM_ERR_INIT;
+    int first = -1, second = -1;
     snprintf(name, sizeof name, ".locks.%ld", (long)getpid());
-    rc = xpm_lockfile_take(&first, dir, name, err);
-    if (rc == XPM_EUNSUPPORTED && err) {
-        err->code = XPM_OK;
-        rc = xpm_err_set(err, XPM_EUNSUPPORTED, "%s: file locks (OFD) do not work on this file system", shown);
-    }
+    int rc = xpm_lockfile_take(&first, dir, name, &local);
+    if (rc == XPM_EUNSUPPORTED)
+        return xpm_err_set(err, rc, "%s: file locks (OFD) do not work on this file system", shown);
     if (rc)
-        return rc;
+        return xpm_err_set(err, rc, "%s: %s", shown, local.msg);
     /* a file system that grants every lock would let two drivers run one job */
     second = open_lock(dir, name);
     if (second < 0)
