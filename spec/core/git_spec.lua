@@ -352,14 +352,14 @@ describe("arguments", function()
   it("a reading leaves nothing open", function()
     local dir = repository(COMMIT)
     local list = ("ls /proc/%d/fd | wc -l"):format(require("xpm.sys").pid())
-    local function count()
+    local function open_files()
       collectgarbage() -- what other tests have left
       collectgarbage()
       return (output(list))
     end
     assert(git.state(dir))
-    local before = count()
+    local before = open_files()
     for _ = 1, 20 do assert(git.state(dir)) end
-    assert.are.equal(before, count())
+    assert.are.equal(before, open_files())
   end)
 end)

@@ -30,8 +30,7 @@ static char *copy(const char *s)
     return p ? memcpy(p, s, n) : NULL;
 }
 
-/* --- opening
- * -------------------------------------------------------------------------------------------------------- */
+/* --- opening --- */
 
 static int make_folders(const char *path, struct xpm_err *err)
 {
@@ -211,8 +210,7 @@ void xpm_engine_close(struct xpm_engine *e)
     free(e);
 }
 
-/* --- what is kept of a job
- * ------------------------------------------------------------------------------------------ */
+/* --- what is kept of a job --- */
 
 struct xpm_jobdir xpm_job_dir(const struct xpm_engine *e, uint32_t job, char hash[65])
 {
@@ -269,8 +267,7 @@ void xpm_job_facts(struct xpm_engine *e, uint32_t job, const struct xpm_facts *f
     xpm_job_say(e, job, f->message);
 }
 
-/* --- adding
- * --------------------------------------------------------------------------------------------------------- */
+/* --- adding --- */
 
 /* A name that is one part of a path, and fits with a suffix. */
 static bool good_name(const char *s)
@@ -488,8 +485,7 @@ int xpm_engine_submit(struct xpm_engine *e, const struct xpm_job_spec *s, uint32
     return 0;
 }
 
-/* --- generate
- * ------------------------------------------------------------------------------------------------------- */
+/* --- generate --- */
 
 static int write_file(int dir, const char *name, const char *data, size_t len)
 {
@@ -550,8 +546,7 @@ int xpm_engine_generate(struct xpm_engine *e, uint32_t job)
     return 0;
 }
 
-/* --- questions
- * ------------------------------------------------------------------------------------------------------ */
+/* --- questions --- */
 
 void xpm_engine_counts(const struct xpm_engine *e, struct xpm_counts *c)
 {

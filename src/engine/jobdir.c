@@ -98,8 +98,7 @@ static bool whole_number(const struct xpm_json *n, int64_t least, int64_t most, 
     return true;
 }
 
-/* --- markers
- * ------------------------------------------------------------------------------------------------------- */
+/* --- markers --- */
 
 /* Whether the outputs have the sizes that the marker records. */
 static bool sizes_match(const struct xpm_json *doc, const struct xpm_jobdir *dir)
@@ -219,8 +218,7 @@ int xpm_jobdir_failed(struct xpm_facts *facts, const struct xpm_jobdir *dir, str
     return read_marker(facts, NULL, dir, XPM_ERROR, NULL, err);
 }
 
-/* --- holders
- * -------------------------------------------------------------------------------------------------------- */
+/* --- holders --- */
 
 static void read_who(struct xpm_who *who, const struct xpm_json *n)
 {

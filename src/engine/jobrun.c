@@ -29,8 +29,7 @@ static bool fail(struct xpm_facts *facts, const char *what, const char *which, i
     return false;
 }
 
-/* --- before
- * --------------------------------------------------------------------------------------------------------- */
+/* --- before --- */
 
 /* "{name}{suffix}" in the job's folder. */
 static const char *file_name(char out[NAME_MAX + 1], const struct xpm_order *o, const char *suffix)
@@ -212,8 +211,7 @@ enum xpm_prepared xpm_run_prepare(struct xpm_run *run, struct xpm_crew *crew, co
     return ok ? XPM_PREPARED : XPM_PREPARED_FAILED;
 }
 
-/* --- environment and program
- * ---------------------------------------------------------------------------------------- */
+/* --- environment and program --- */
 
 static const char *change_for(char *const *list, size_t n, const char *var, size_t len)
 {
@@ -355,8 +353,7 @@ bool xpm_run_start(struct xpm_run *run, struct xpm_crew *crew, struct xpm_facts 
     return true;
 }
 
-/* --- after
- * ---------------------------------------------------------------------------------------------------------- */
+/* --- after --- */
 
 /* The sizes of the outputs; a job that made not all of them is not done. */
 static void look_at_outputs(struct xpm_run *run, struct xpm_facts *facts, int64_t *sizes)

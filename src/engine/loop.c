@@ -22,8 +22,7 @@
 #define RETRY_LAST 2.0
 #define GIVE_UP_AFTER 10.0    /* seconds without one supervisor that could be started */
 
-/* --- events
- * --------------------------------------------------------------------------------------------------------- */
+/* --- events --- */
 
 static void signal_pending(struct xpm_engine *e, bool on)
 {
@@ -88,8 +87,7 @@ bool xpm_engine_next(struct xpm_engine *e, struct xpm_event *v)
     return true;
 }
 
-/* --- the plan's runner
- * ---------------------------------------------------------------------------------------------- */
+/* --- the plan's runner --- */
 
 /* A supervisor could not be started. While others run, their end is the next occasion; else a timer is. */
 static int refused(struct xpm_engine *e, uint32_t job, int problem)
@@ -143,8 +141,7 @@ void xpm_loop_cancel(void *engine, uint32_t job)
         xpm_pool_cancel(e->pool, job);
 }
 
-/* --- the pool's events
- * ---------------------------------------------------------------------------------------------- */
+/* --- the pool's events --- */
 
 static void ended(struct xpm_engine *e, uint32_t job, const struct xpm_facts *facts)
 {
@@ -228,8 +225,7 @@ void xpm_loop_died(void *engine, uint32_t job, bool spoke)
     xpm_plan_pump(e->plan);
 }
 
-/* --- time
- * ----------------------------------------------------------------------------------------------------------- */
+/* --- time --- */
 
 bool xpm_loop_set_timer(struct xpm_engine *e)
 {
@@ -266,8 +262,7 @@ bool xpm_loop_set_timer(struct xpm_engine *e)
     return true;
 }
 
-/* --- the loop
- * ------------------------------------------------------------------------------------------------------- */
+/* --- the loop --- */
 
 /* One round of epoll; returns whether the watched descriptor is readable. */
 static bool turn(struct xpm_engine *e, int timeout)

@@ -79,7 +79,7 @@ void xpm_plan_free(struct xpm_plan *p)
     free(p);
 }
 
-/* --- identity -> number ------------------------------------------------------------------------------------------- */
+/* --- identity -> number --- */
 
 static uint32_t slot_of(uint32_t task, const uint8_t *key, uint32_t size)
 {
@@ -129,7 +129,7 @@ static bool index_reserve(struct xpm_plan *p)
     return true;
 }
 
-/* --- changes of state --------------------------------------------------------------------------------------------- */
+/* --- changes of state --- */
 
 static void set_state(struct xpm_plan *p, struct node *n, int state)
 {
@@ -238,8 +238,7 @@ static void settle(struct xpm_plan *p, struct node *n, uint32_t job)
     }
 }
 
-/* --- adding
- * -------------------------------------------------------------------------------------------------------- */
+/* --- adding --- */
 
 /* Whether a dependant of this kind need not wait for `dep`. */
 static bool satisfied(const struct node *dep, bool generate)
@@ -309,8 +308,7 @@ int xpm_plan_add(struct xpm_plan *p, const struct xpm_plan_job *spec, uint32_t *
     return 0;
 }
 
-/* --- starting and reports
- * ------------------------------------------------------------------------------------------ */
+/* --- starting and reports --- */
 
 /* The first job in the queue that is still ready, or 0. */
 static uint32_t first_ready(struct xpm_plan *p)
@@ -446,8 +444,7 @@ void xpm_plan_cancel(struct xpm_plan *p, uint32_t job)
         fail(p, job, XPM_CANCELLED);
 }
 
-/* --- questions
- * ----------------------------------------------------------------------------------------------------- */
+/* --- questions --- */
 
 uint32_t xpm_plan_total(const struct xpm_plan *p)
 {

@@ -71,8 +71,7 @@ int xpm_pool_new(struct xpm_pool **out, const struct xpm_pool_options *options, 
     return xpm_err_set(err, XPM_ENOMEM, "out of memory");
 }
 
-/* --- starting one
- * --------------------------------------------------------------------------------------------------- */
+/* --- starting one --- */
 
 static void reap_starter(struct member *m)
 {
@@ -215,8 +214,7 @@ static void bury(struct xpm_pool *p, uint32_t i)
         p->events.died(p->events.ctx, job, spoke);
 }
 
-/* --- sending
- * -------------------------------------------------------------------------------------------------------- */
+/* --- sending --- */
 
 /* Sends all pieces, or keeps what the socket does not take now. False: out of memory, or the socket is broken. */
 static bool send_pieces(struct xpm_pool *p, uint32_t i, struct iovec *pieces, size_t n)
@@ -313,8 +311,7 @@ void xpm_pool_cancel(struct xpm_pool *p, uint32_t job)
     }
 }
 
-/* --- receiving
- * ------------------------------------------------------------------------------------------------------ */
+/* --- receiving --- */
 
 static void take_report(struct xpm_pool *p, uint32_t i)
 {

@@ -54,8 +54,7 @@ static void report(struct supervisor *s, struct xpm_report *r)
     }
 }
 
-/* --- reading
- * -------------------------------------------------------------------------------------------------------- */
+/* --- reading --- */
 
 /* Drops what was read; gives memory back after a big order. */
 static void compact(struct supervisor *s)
@@ -135,8 +134,7 @@ static int wait_for_news(struct supervisor *s, int timeout)
     return 0;
 }
 
-/* --- a job's life
- * --------------------------------------------------------------------------------------------------- */
+/* --- a job's life --- */
 
 struct watch {
     struct xpm_report report;
@@ -257,8 +255,7 @@ static void run_order(struct supervisor *s, const struct xpm_order *order)
     report(s, &w.report);
 }
 
-/* --- the process
- * ---------------------------------------------------------------------------------------------------- */
+/* --- the process --- */
 
 static int serve(struct supervisor *s, struct xpm_err *err)
 {

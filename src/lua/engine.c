@@ -41,8 +41,7 @@ static const char *check_text(lua_State *L, int index, const char *what)
     return s;
 }
 
-/* --- open
- * ----------------------------------------------------------------------------------------------------------- */
+/* --- open --- */
 
 static int l_open(lua_State *L)
 {
@@ -93,8 +92,7 @@ static int l_tostring(lua_State *L)
     return 1;
 }
 
-/* --- submit
- * --------------------------------------------------------------------------------------------------------- */
+/* --- submit --- */
 
 /* The length of the optional list `field` of the spec at 2, which is pushed (nil: none). */
 static uint32_t push_list(lua_State *L, const char *field)
@@ -230,8 +228,7 @@ static int l_submit(lua_State *L)
     return 2;
 }
 
-/* --- the loop
- * ------------------------------------------------------------------------------------------------------- */
+/* --- the loop --- */
 
 static int l_step(lua_State *L)
 {
