@@ -119,6 +119,11 @@ static int make_folder(const char *path, struct xpm_err *err)
                                                                 : xpm_err_set(err, XPM_ENOMEM, "out of memory");
         xpm_buf_free(&folder);
     }
+    if (rc && rc != XPM_ENOMEM) { /* "not_found" would say that there is no index */
+        rc = XPM_EIO;
+        if (err)
+            err->code = rc;
+    }
     return rc;
 }
 
@@ -141,7 +146,7 @@ static int make_tables(struct xpm_sql *sql, const char *path, struct xpm_err *er
     return rc ? rc : end;
 }
 
-int xpm_index_open(struct xpm_index **out, const char *path, unsigned flags, struct xpm_err *err)
+int xpm_index_open(struct xpm_index **out, const char *path, unsigned flags, int patience, struct xpm_err *err)
 {
     *out = NULL;
     struct xpm_index *x = calloc(1, sizeof *x);
@@ -149,7 +154,7 @@ int xpm_index_open(struct xpm_index **out, const char *path, unsigned flags, str
         return xpm_err_set(err, XPM_ENOMEM, "out of memory");
     int rc = flags & XPM_SQL_WRITE ? make_folder(path, err) : 0;
     if (rc == 0)
-        rc = xpm_sql_open(&x->sql, path, flags, err);
+        rc = xpm_sql_open(&x->sql, path, flags, patience, err);
     if (rc == 0)
         rc = look(x->sql, path, err);
     if (rc == -1)

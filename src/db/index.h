@@ -58,9 +58,9 @@ int64_t xpm_index_key(const unsigned char hash[XPM_INDEX_HASH]);
 bool xpm_index_add_tag(struct xpm_buf *b, struct xpm_text name, struct xpm_text value);
 bool xpm_index_next_tag(struct xpm_text tags, size_t *at, struct xpm_text *name, struct xpm_text *value);
 
-/* Opens the index with the flags of xpm_sql_open; to write makes folder, file and tables. The caller owns *out.
+/* Opens the index with the flags and patience of xpm_sql_open; to write makes folder, file and tables. The caller owns *out.
  * XPM_ENOTFOUND to read: no file, or nothing in it yet. */
-int xpm_index_open(struct xpm_index **out, const char *path, unsigned flags, struct xpm_err *err);
+int xpm_index_open(struct xpm_index **out, const char *path, unsigned flags, int patience, struct xpm_err *err);
 void xpm_index_close(struct xpm_index *x); /* NULL is fine */
 
 /* The connection, for statements of the caller's own; owned by the index. */

@@ -26,6 +26,7 @@ struct xpm_sql {
     } cache[CACHE_MAX];
     int cached;
     int64_t wal_pages; /* in the WAL after our last commit */
+    int patience;      /* milliseconds */
     char path[];       /* for messages */
 };
 
@@ -82,7 +83,7 @@ static int set_journal(struct xpm_sql *db, bool wal, struct xpm_err *err)
             return 0;
         if (rc != SQLITE_ROW && code_of(rc) != XPM_ELOCKED)
             return failed(db, rc, err);
-        if (waited >= XPM_SQL_PATIENCE * 1000)
+        if (waited >= db->patience)
             return xpm_err_set(err, XPM_ELOCKED, "%s: another process has locked it", db->path);
         sqlite3_sleep(10);
     }
@@ -91,7 +92,7 @@ static int set_journal(struct xpm_sql *db, bool wal, struct xpm_err *err)
 static int configure(struct xpm_sql *db, unsigned flags, struct xpm_err *err)
 {
     int64_t version;
-    sqlite3_busy_timeout(db->handle, XPM_SQL_PATIENCE * 1000);
+    sqlite3_busy_timeout(db->handle, db->patience);
     sqlite3_extended_result_codes(db->handle, 1);
     sqlite3_db_config(db->handle, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
     sqlite3_db_config(db->handle, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
@@ -106,7 +107,7 @@ static int configure(struct xpm_sql *db, unsigned flags, struct xpm_err *err)
     return rc;
 }
 
-int xpm_sql_open(struct xpm_sql **out, const char *path, unsigned flags, struct xpm_err *err)
+int xpm_sql_open(struct xpm_sql **out, const char *path, unsigned flags, int patience, struct xpm_err *err)
 {
     struct stat st;
     *out = NULL;
@@ -117,6 +118,7 @@ int xpm_sql_open(struct xpm_sql **out, const char *path, unsigned flags, struct 
     if (!db)
         return xpm_err_set(err, XPM_ENOMEM, "out of memory");
     memcpy(db->path, path, len + 1);
+    db->patience = patience;
     int open_flags = flags & XPM_SQL_WRITE ? SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE : SQLITE_OPEN_READONLY;
     int rc = sqlite3_open_v2(path, &db->handle, open_flags | SQLITE_OPEN_NOMUTEX, NULL);
     if (rc == SQLITE_OK)
@@ -195,15 +197,17 @@ int xpm_sql_cached(struct xpm_sql *db, struct sqlite3_stmt **out, const char *sq
     return 0;
 }
 
-/* sqlite3_stmt_readonly alone would let ATTACH, BEGIN and some pragmas pass. */
+/* sqlite3_stmt_readonly would let ATTACH and BEGIN pass and knows nothing of pragmas; the authorizer is not asked about
+ * VACUUM. *arg: whether the statement is a pragma. */
 static int only_reads(void *arg, int action, const char *a, const char *b, const char *c, const char *d)
 {
     static const char *const pragmas[] = { "integrity_check", "quick_check", "page_count", "page_size", "journal_mode",
                                            "user_version", "table_info", "index_list", "index_info", "freelist_count",
                                            "application_id" };
-    (void)arg;
+    bool *pragma = arg;
     (void)c;
     (void)d;
+    *pragma = *pragma || action == SQLITE_PRAGMA;
     if (action == SQLITE_SELECT || action == SQLITE_READ || action == SQLITE_FUNCTION || action == SQLITE_RECURSIVE)
         return SQLITE_OK;
     for (size_t i = 0; action == SQLITE_PRAGMA && i < sizeof pragmas / sizeof *pragmas; i++) {
@@ -242,8 +246,9 @@ int xpm_sql_prepare(struct xpm_sql *db, struct sqlite3_stmt **out, const char *s
         return xpm_err_set(err, XPM_EINVAL, "the statement is longer than a million bytes");
     if (memchr(sql, '\0', len))
         return xpm_err_set(err, XPM_EINVAL, "the statement holds a NUL byte");
+    bool pragma = false;
     if (select_only)
-        sqlite3_set_authorizer(db->handle, only_reads, NULL);
+        sqlite3_set_authorizer(db->handle, only_reads, &pragma);
     int rc = sqlite3_prepare_v2(db->handle, sql, (int)len, out, &rest);
     int code = rc == SQLITE_OK ? 0 : (rc & 0xff) == SQLITE_AUTH
         ? xpm_err_set(err, XPM_EINVAL, "only reading is allowed here") : failed(db, rc, err);
@@ -253,7 +258,7 @@ int xpm_sql_prepare(struct xpm_sql *db, struct sqlite3_stmt **out, const char *s
         code = xpm_err_set(err, XPM_EINVAL, "there is no statement");
     if (code == 0 && has_statement(db->handle, rest, sql + len))
         code = xpm_err_set(err, XPM_EINVAL, "there is more than one statement");
-    if (code == 0 && select_only && !sqlite3_stmt_readonly(*out))
+    if (code == 0 && select_only && !pragma && !sqlite3_stmt_readonly(*out))
         code = xpm_err_set(err, XPM_EINVAL, "only reading is allowed here");
     if (code) {
         sqlite3_finalize(*out);
@@ -376,9 +381,9 @@ const char *xpm_sql_get_bytes(struct sqlite3_stmt *s, int column, size_t *len)
 
 int xpm_sql_checkpoint(struct xpm_sql *db, struct xpm_err *err)
 {
-    sqlite3_busy_timeout(db->handle, 1000); /* a reader that stays is no reason to make the end of a run wait */
+    sqlite3_busy_timeout(db->handle, db->patience < 1000 ? db->patience : 1000); /* a reader that stays is no reason to make the end of a run wait */
     int rc = sqlite3_wal_checkpoint_v2(db->handle, "main", SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
-    sqlite3_busy_timeout(db->handle, XPM_SQL_PATIENCE * 1000);
+    sqlite3_busy_timeout(db->handle, db->patience);
     if (rc != SQLITE_OK)
         return failed(db, rc, err);
     db->wal_pages = 0;

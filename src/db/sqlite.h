@@ -1,7 +1,7 @@
 /* The one adapter of sqlite3: a database file, prepared statements, transactions.
  *
  * Functions return 0 or a code and fill `err`: XPM_ECORRUPT (not a database, or a broken one), XPM_ELOCKED (another
- * process held it for XPM_SQL_PATIENCE seconds), XPM_ENOTFOUND, XPM_ENOMEM, XPM_EIO for the rest of what the world does;
+ * process held it for longer than the connection is patient), XPM_ENOTFOUND, XPM_ENOMEM, XPM_EIO for the rest of what the world does;
  * XPM_EINVAL for SQL that is wrong. */
 #ifndef XPM_DB_SQLITE_H
 #define XPM_DB_SQLITE_H
@@ -12,8 +12,6 @@
 
 #include "base/err.h"
 
-#define XPM_SQL_PATIENCE 10 /* seconds that a statement waits for another process' lock */
-
 struct xpm_sql;      /* a connection */
 struct sqlite3_stmt; /* a statement; sqlite3's own */
 
@@ -22,8 +20,9 @@ enum xpm_sql_flags {
     XPM_SQL_NETWORK = 2, /* on a network file system: a rollback journal and no WAL */
 };
 
-/* Opens `path`. The caller owns *out (xpm_sql_close). */
-int xpm_sql_open(struct xpm_sql **out, const char *path, unsigned flags, struct xpm_err *err);
+/* Opens `path`; `patience` is how many milliseconds it waits for another process' lock. The caller owns *out
+ * (xpm_sql_close). */
+int xpm_sql_open(struct xpm_sql **out, const char *path, unsigned flags, int patience, struct xpm_err *err);
 
 /* Finalizes the cached statements and closes; statements of xpm_sql_prepare must be finalized before. NULL is fine. */
 void xpm_sql_close(struct xpm_sql *db);

@@ -28,6 +28,14 @@ struct xpm_lua_db *xpm_lua_db_check(lua_State *L, int arg)
     return db;
 }
 
+static struct xpm_lua_db *check_writer(lua_State *L)
+{
+    struct xpm_lua_db *db = xpm_lua_db_check(L, 1);
+    if (!db->writes)
+        luaL_error(L, "xpm.db was opened to read");
+    return db;
+}
+
 static int l_db_close(lua_State *L)
 {
     close_index(luaL_checkudata(L, 1, XPM_LUA_DB));
@@ -43,9 +51,10 @@ static int l_db_tostring(lua_State *L)
 
 static int l_db_open(lua_State *L)
 {
-    static const char *const options[] = { "mode", "network", NULL };
+    static const char *const options[] = { "mode", "network", "patience", NULL };
     struct xpm_err err = XPM_ERR_INIT;
     unsigned flags = 0;
+    lua_Number patience = 10;
     size_t len;
     luaL_checktype(L, 1, LUA_TSTRING);
     const char *path = luaL_checklstring(L, 1, &len);
@@ -62,11 +71,16 @@ static int l_db_open(lua_State *L)
         if (type != LUA_TNIL && type != LUA_TBOOLEAN)
             return luaL_error(L, "option 'network' must be a boolean");
         flags |= lua_toboolean(L, -1) ? XPM_SQL_NETWORK : 0u;
+        type = lua_getfield(L, 2, "patience");
+        if (type == LUA_TNUMBER)
+            patience = lua_tonumber(L, -1);
+        if ((type != LUA_TNUMBER && type != LUA_TNIL) || !(patience >= 0 && patience <= 86400))
+            return luaL_error(L, "option 'patience' must be a number of seconds, 0 to 86400");
     }
     struct xpm_lua_db *db = lua_newuserdatauv(L, sizeof *db, 0);
-    *db = (struct xpm_lua_db){ NULL, 0, false };
+    *db = (struct xpm_lua_db){ .writes = flags & XPM_SQL_WRITE };
     luaL_setmetatable(L, XPM_LUA_DB);
-    if (xpm_index_open(&db->index, path, flags, &err) != 0)
+    if (xpm_index_open(&db->index, path, flags, (int)(patience * 1000), &err) != 0)
         return xpm_lua_fail(L, &err);
     return 1;
 }
@@ -91,7 +105,7 @@ static int l_db_put_run(lua_State *L)
 {
     struct xpm_err err = XPM_ERR_INIT;
     struct xpm_index_run run;
-    struct xpm_lua_db *db = xpm_lua_db_check(L, 1);
+    struct xpm_lua_db *db = check_writer(L);
     xpm_lua_db_read_run(L, 2, &run);
     return result(L, xpm_index_put_run(db->index, &run, &err), &err);
 }
@@ -100,7 +114,7 @@ static int l_db_put_jobs(lua_State *L)
 {
     struct xpm_err err = XPM_ERR_INIT;
     size_t count = 0;
-    struct xpm_lua_db *db = xpm_lua_db_check(L, 1);
+    struct xpm_lua_db *db = check_writer(L);
     struct xpm_text experiment = xpm_lua_db_check_text(L, 2), run = xpm_lua_db_check_text(L, 3);
     struct xpm_lua_rows *rows = xpm_lua_db_new_rows(L);
     xpm_lua_db_read_jobs(L, 4, rows, &count);
@@ -114,7 +128,7 @@ static int l_db_put_jobs(lua_State *L)
 static int l_db_checkpoint(lua_State *L)
 {
     struct xpm_err err = XPM_ERR_INIT;
-    struct xpm_lua_db *db = xpm_lua_db_check(L, 1);
+    struct xpm_lua_db *db = check_writer(L);
     return result(L, xpm_sql_checkpoint(xpm_index_sql(db->index), &err), &err);
 }
 

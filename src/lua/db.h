@@ -13,6 +13,7 @@
 
 struct xpm_lua_db {
     struct xpm_index *index; /* NULL: closed */
+    bool writes;             /* opened to write */
     int reading;             /* listings that are being built */
     bool close_later;        /* close was called by a finalizer meanwhile */
 };
