@@ -26,7 +26,7 @@ LUA_CFLAGS  := -I/usr/include/lua5.4
 SPEC_CFLAGS := -Ispec -Ispec/support
 PATH_DEFS    = -DXPM_LUADIR='"$(LUADIR)"' -DXPM_LIBDIR='"$(LIBDIR)"'
 
-DEB_BUILD := gcc libc6-dev make pkg-config lua5.4 liblua5.4-dev libyaml-dev libcjson-dev libsqlite3-dev libgit2-dev \
+DEB_BUILD := gcc libc6-dev make lua5.4 liblua5.4-dev libyaml-dev libcjson-dev libsqlite3-dev libgit2-dev \
              libsodium-dev lua-argparse git ca-certificates
 DEB_TEST  := lua-busted lua-penlight lua-check tmux procps
 DEB_CHECK := clang libclang-rt-14-dev
@@ -189,6 +189,7 @@ RUN_TESTS = $(LUA) spec/support/run_tests $(if $(XPM_COUNTS),--counts '$(XPM_COU
 SAN       = -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 SAN_MAKE  = $(SUBMAKE) BUILD=$(BUILD)-asan SANITIZE='$(SAN)' CFLAGS='-O1 -g'
 FUZZ_SECONDS ?= 10
+export XPM_STRESS_SECONDS ?= 20
 
 deps:
 	$(call need,$(DEB_BUILD) $(DEB_TEST))
