@@ -522,6 +522,10 @@ describe("listings", function()
     assert.are.same({ 12, 10 }, find { experiment = "e", task = "even", limit = 2 })
     assert.are.equal(12, #find { experiment = "e" })
     assert.are.same({ 5, 4, 99 }, find { experiment = "f" })
+    assert.are.same({ 5, 4 }, find { experiment = "f", limit = 2 }) -- few of all jobs: sorted
+    assert.are.same({ 4 }, find { experiment = "e", run = "r2", limit = 1 })
+    assert.are.same({ 5, 12, 11 }, find { experiment = "e", run = "r1", limit = 3 }) -- most of them: walked
+    assert.are.same({ 12, 9 }, find { experiment = "e", limit = 2, state = "done" })
     assert.are.same({ 5, 4 }, find { tags = { half = "2" } })
     assert.are.same({ 5 }, find { tags = { half = "2", third = "1" }, task = "odd" })
     assert.are.same({ 4 }, find { tags = { half = "2" }, experiment = "e", run = "r2", state = "waiting" })

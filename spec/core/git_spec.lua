@@ -208,6 +208,14 @@ describe("dirty", function()
     assert.are.same({ "a", "top" }, (paths(dir .. "/sub/deep")))
   end)
 
+  it("are not files that a sparse checkout leaves out", function()
+    local dir = repository(COMMIT .. "mkdir other; echo x >other/c; git add .; git commit -qm c; git sparse-checkout set other")
+    assert.is_nil(io.open(dir .. "/sub/deep/b"))
+    assert.are.same({}, (paths(dir)))
+    sh(dir, "echo y >>other/c; rm a")
+    assert.are.same({ "a", "other/c" }, (paths(dir)))
+  end)
+
   it("are conflicts", function()
     local dir = repository(COMMIT .. [[
       git checkout -q -b other; echo other >a; git commit -qam other

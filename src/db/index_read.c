@@ -60,10 +60,29 @@ struct listing {
     struct xpm_buf sql;
     unsigned char low[XPM_INDEX_HASH], high[XPM_INDEX_HASH];
     bool nothing, has_low, has_high;
+    bool walk; /* a run's jobs are so many that the newest are found soonest among all jobs */
 };
 
 /* Named parameters would cost a lookup each; these numbers are fixed, and tags follow from FIRST_TAG on in pairs. */
 enum { EXPERIMENT = 1, RUN, TASK, STATE, LIMIT, LOW, LOW_KEY, HIGH, HIGH_KEY, FIRST_TAG };
+
+/* With a limit, whether the experiment or run has a good part of all jobs. Else its jobs are collected and sorted. */
+static int find_walk(struct xpm_index *x, struct listing *l, const struct xpm_index_filter *f, struct xpm_err *err)
+{
+    static const char sql[] = "SELECT 1 FROM runs r JOIN experiments e ON e.id=r.experiment WHERE e.name=?1 "
+                              "AND (?2 IS NULL OR r.name=?2) AND r.total*4 > (SELECT max(id) FROM jobs) LIMIT 1";
+    struct sqlite3_stmt *s;
+    if (!f->experiment.s || f->limit < 0)
+        return 0;
+    int rc = prepare(x, &s, sql, err);
+    if (rc)
+        return rc;
+    xpm_sql_bind_text(s, 1, f->experiment.s, f->experiment.len);
+    xpm_sql_bind_text(s, 2, f->run.s, f->run.len);
+    rc = xpm_sql_step(xpm_index_sql(x), s, &l->walk, err);
+    xpm_sql_finalize(s);
+    return rc;
+}
 
 static void write_sql(struct listing *l, const struct xpm_index_filter *f)
 {
@@ -74,8 +93,9 @@ static void write_sql(struct listing *l, const struct xpm_index_filter *f)
                     "j.ended_at, j.exit_code, j.signal, j.cpu_seconds, j.peak_memory, j.tags "
                     "FROM jobs j CROSS JOIN tasks t ON t.id=j.task WHERE 1");
     if (f->experiment.s)
-        xpm_buf_addf(b, " AND j.id IN (SELECT job FROM run_jobs WHERE run IN (SELECT r.id FROM runs r JOIN experiments e "
-                        "ON e.id=r.experiment WHERE e.name=?%d", EXPERIMENT);
+        xpm_buf_addf(b, " AND %s run IN (SELECT r.id FROM runs r JOIN experiments e ON e.id=r.experiment WHERE e.name=?%d",
+                     l->walk ? "EXISTS (SELECT 1 FROM run_jobs WHERE job=j.id AND"
+                             : "j.id IN (SELECT job FROM run_jobs WHERE", EXPERIMENT);
     if (f->experiment.s && f->run.s)
         xpm_buf_addf(b, " AND r.name=?%d", RUN);
     if (f->experiment.s)
@@ -107,8 +127,11 @@ int xpm_index_jobs(struct xpm_index *x, struct sqlite3_stmt **out, const struct 
         l.has_low = prefix_range(f->hash_prefix, l.low, l.high, &l.has_high);
         l.nothing = !l.has_low;
     }
+    int rc = find_walk(x, &l, f, err);
+    if (rc)
+        return rc;
     write_sql(&l, f);
-    int rc = l.sql.failed ? xpm_err_set(err, XPM_ENOMEM, "out of memory") : prepare(x, out, l.sql.data, err);
+    rc = l.sql.failed ? xpm_err_set(err, XPM_ENOMEM, "out of memory") : prepare(x, out, l.sql.data, err);
     xpm_buf_free(&l.sql);
     if (rc)
         return rc;

@@ -28,6 +28,7 @@ struct walk {
     const char *prefix;      /* of paths of the repository being read: "" or "sub/" */
     const char *root;        /* its work tree, ends in a slash */
     git_repository *repo;    /* borrowed */
+    git_index *index;        /* while it is compared with the files; borrowed */
     int depth;
     bool no_memory;
     struct xpm_err *err;
@@ -148,12 +149,20 @@ static int collect_submodule(struct walk *w, const char *path)
     w->prefix = saved.prefix;
     w->root = saved.root;
     w->repo = saved.repo;
+    w->index = saved.index;
     w->depth = saved.depth;
 out:
     xpm_buf_free(&prefix);
     git_repository_free(inner);
     git_submodule_free(sub);
     return rc;
+}
+
+/* Whether a file that is not there need not be (sparse checkouts; libgit2 1.5 does not know of them). */
+static bool is_skipped(const struct walk *w, const char *path)
+{
+    const git_index_entry *e = w->index ? git_index_get_bypath(w->index, path, 0) : NULL;
+    return e && e->flags_extended & GIT_INDEX_ENTRY_SKIP_WORKTREE;
 }
 
 /* Called for each difference. 1: it need not be kept; negative: stop. */
@@ -165,7 +174,7 @@ static int on_delta(const git_diff *so_far, const git_diff_delta *delta, const c
     if (delta->status == GIT_DELTA_UNMODIFIED || delta->status == GIT_DELTA_IGNORED)
         return 1;
     const char *path = delta->new_file.path ? delta->new_file.path : delta->old_file.path;
-    if (is_excluded(w, path))
+    if (is_excluded(w, path) || (delta->status == GIT_DELTA_DELETED && is_skipped(w, path)))
         return 1;
     if ((delta->old_file.mode == GIT_FILEMODE_COMMIT || delta->new_file.mode == GIT_FILEMODE_COMMIT) &&
         delta->status == GIT_DELTA_MODIFIED && holds_excluded(w, path)) {
@@ -191,6 +200,7 @@ static int collect(struct walk *w, git_repository *repo, const char *prefix)
     w->prefix = prefix;
     w->root = git_repository_workdir(repo);
     w->repo = repo;
+    w->index = NULL;
     git_diff_options_init(&options, GIT_DIFF_OPTIONS_VERSION);
     options.flags = GIT_DIFF_INCLUDE_UNTRACKED | GIT_DIFF_RECURSE_UNTRACKED_DIRS | GIT_DIFF_INCLUDE_TYPECHANGE |
                     GIT_DIFF_DISABLE_PATHSPEC_MATCH;
@@ -210,6 +220,7 @@ static int collect(struct walk *w, git_repository *repo, const char *prefix)
         rc = git_diff_tree_to_index(&diff, repo, (git_tree *)tree, index, &options);
     git_diff_free(diff);
     diff = NULL;
+    w->index = index;
     if (rc == 0)
         rc = git_diff_index_to_workdir(&diff, repo, index, &options);
     git_diff_free(diff);
@@ -254,7 +265,7 @@ static int take_paths(struct xpm_git_state *out, struct walk *w, size_t limit)
 static int read_dirty(struct xpm_git_state *out, git_repository *repo, const char *const *exclude, size_t excludes,
                       size_t limit, struct xpm_err *err)
 {
-    struct walk w = { XPM_BUF_INIT, 0, XPM_BUF_INIT, XPM_BUF_INIT, "", "", NULL, 0, false, err };
+    struct walk w = { XPM_BUF_INIT, 0, XPM_BUF_INIT, XPM_BUF_INIT, "", "", NULL, NULL, 0, false, err };
     int rc = 0;
     for (size_t i = 0; i < excludes && rc == 0; i++)
         rc = add_excluded(&w, exclude[i]);
